@@ -1,0 +1,1 @@
+"""edged: keeps DICOM instances safe beside a modality, forwards them, and proves that the archive has them."""

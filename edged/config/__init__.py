@@ -1,0 +1,44 @@
+"""The settings of the box: one TOML file, frozen and validated before anything starts.
+
+`load` (or `parse`, `default_settings`) gives `Settings` or raises `ConfigError` with every problem at
+once. Each component is handed its own section and nothing else.
+"""
+
+from edged.config.credentials import CredentialError, locate, missing_files, read_secret
+from edged.config.loading import ConfigError, default_settings, find, load, parse
+from edged.config.settings import (
+    Access,
+    Auth,
+    Box,
+    Commitment,
+    Destination,
+    DestinationTLS,
+    Notifications,
+    Origin,
+    Settings,
+    Store,
+    Token,
+)
+
+__all__ = [
+    "Access",
+    "Auth",
+    "Box",
+    "Commitment",
+    "ConfigError",
+    "CredentialError",
+    "Destination",
+    "DestinationTLS",
+    "Notifications",
+    "Origin",
+    "Settings",
+    "Store",
+    "Token",
+    "default_settings",
+    "find",
+    "load",
+    "locate",
+    "missing_files",
+    "parse",
+    "read_secret",
+]

@@ -1,0 +1,105 @@
+"""What single values cannot tell: settings that contradict each other.
+
+A check is a function from the settings to its problems; it stands in `_CHECKS` with the sections that
+it draws conclusions from, and is passed over when one of those could not be read, because a problem
+that is only the consequence of another helps nobody.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+from edged.config.binds import Scheme, parse_bind
+from edged.config.choices import AuthKind, Exemption
+from edged.config.settings import Destination, Settings
+
+
+def contradictions(settings: Settings, unclean: frozenset[str]) -> list[str]:
+    """Return every problem between settings, one line each, leaving out what rests on an unclean section."""
+    return [problem for sections, check in _CHECKS if not unclean.intersection(sections) for problem in check(settings)]
+
+
+def _certificate(settings: Settings) -> Iterator[str]:
+    origin = settings.origin
+    speaks_tls = any(parse_bind(bind).scheme is Scheme.HTTPS for bind in origin.bind)
+    if (origin.certificate is None) != (origin.private_key is None):
+        yield "origin: certificate and private_key belong together; one of them is missing"
+    elif speaks_tls and origin.certificate is None:
+        yield "origin.bind: an https listener needs origin.certificate and origin.private_key"
+    if origin.client_ca is not None and not speaks_tls:
+        yield "origin.client_ca: asks for client certificates, but no listener in origin.bind is https"
+
+
+def _nobody_gets_in_by_default(settings: Settings) -> Iterator[str]:
+    """Promise 9: off loopback, TLS and authentication, unless the operator names the exemption."""
+    if Exemption.ORIGIN in settings.access.plain_off_loopback:
+        return
+    remedy = 'or name the exemption: access.plain_off_loopback = ["origin"]'
+    for written in settings.origin.bind:
+        bind = parse_bind(written)
+        if not bind.off_loopback:
+            continue
+        if bind.scheme is not Scheme.HTTPS:
+            yield f"origin.bind: {written} can be reached from other machines without TLS; use https, {remedy}"
+        if not settings.access.tokens and settings.origin.client_ca is None:
+            yield (
+                f"origin.bind: {written} can be reached from other machines without authentication; "
+                f"add an [[access.token]] or origin.client_ca, {remedy}"
+            )
+
+
+def _tokens_differ(settings: Settings) -> Iterator[str]:
+    tokens = settings.access.tokens
+    for name in _repeated(token.name for token in tokens):
+        yield f"access.token[{name}]: the name is used more than once"
+    for digest in _repeated(token.sha256 for token in tokens):
+        names = ", ".join(token.name for token in tokens if token.sha256 == digest)
+        yield f"access.token: {names} are the same token"
+
+
+def _destinations(settings: Settings) -> Iterator[str]:
+    for name in _repeated(destination.name for destination in settings.destinations):
+        yield f"destination[{name}]: the name is used more than once"
+    for destination in settings.destinations:
+        place = f"destination[{destination.name}]"
+        yield from (f"{place}.auth.{problem}" for problem in _auth(destination))
+        yield from (f"{place}.tls.{problem}" for problem in _tls(destination))
+
+
+def _auth(destination: Destination) -> Iterator[str]:
+    auth = destination.auth
+    given = {
+        "username": auth.username,
+        "password_file": auth.password_file,
+        "token_file": auth.token_file,
+    }
+    needed = {
+        AuthKind.NONE: set[str](),
+        AuthKind.BASIC: {"username", "password_file"},
+        AuthKind.BEARER: {"token_file"},
+    }[auth.kind]
+    for key, value in given.items():
+        if key in needed and value is None:
+            yield f'{key}: must be given with kind = "{auth.kind}"'
+        if key not in needed and value is not None:
+            yield f'{key}: has no meaning with kind = "{auth.kind}"'
+
+
+def _tls(destination: Destination) -> Iterator[str]:
+    tls = destination.tls
+    given = [name for name in ("ca", "certificate", "private_key") if getattr(tls, name) is not None]
+    if given and destination.url.startswith("http:"):
+        yield f"{given[0]}: has no meaning for {destination.url}, which is not https"
+    elif (tls.certificate is None) != (tls.private_key is None):
+        yield "certificate: belongs together with private_key; one of them is missing"
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+_CHECKS: tuple[tuple[frozenset[str], Callable[[Settings], Iterator[str]]], ...] = (
+    (frozenset({"origin"}), _certificate),
+    (frozenset({"origin", "access"}), _nobody_gets_in_by_default),
+    (frozenset({"access"}), _tokens_differ),
+    (frozenset(), _destinations),
+)

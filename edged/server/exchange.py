@@ -1,0 +1,139 @@
+"""One request and the application task that answers it.
+
+What may live here: the seam to hypercorn. hypercorn's `HTTPStream` and `WSStream` are kept: they are the ASGI state machines
+between protocol events and an application, and ask a task group to start it. `Exchange` is that task group, one for each
+request. It owns the inbox, adds what the wire knows to the scope, and guards the application: whatever it raises ends in
+a log entry and, if nothing was sent yet, a 500, never in another exchange. Invariant: `on_done` runs exactly once, after the
+application has returned.
+"""
+
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import trio
+from hypercorn.config import Config
+from hypercorn.protocol.events import Event
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+
+from edged.server.drain import Drain
+from edged.server.inbox import Inbox, Message
+from edged.server.limits import Limits
+from edged.server.windows import WindowPool
+from edged.server.wire import Disconnected, Peer
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+SendEvent = Callable[[Event], Awaitable[None]]
+
+LOG = logging.getLogger("edged.server")
+NO_STATE = ConnectionState({})
+CONTEXT = WorkerContext(None)
+NOT_OFFERED = ("http.response.push", "http.response.early_hint", "http.response.trailers")
+
+
+@dataclass(slots=True)
+class Counters:
+    """What has happened to connections since the server was made; `open` is now."""
+
+    accepted: int = 0
+    open: int = 0
+    refused: int = 0  # over the cap
+    failed: int = 0  # ended by an error of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What all connections of a server share."""
+
+    application: Application
+    limits: Limits
+    config: Config
+    windows: WindowPool
+    drain: Drain = field(default_factory=Drain)
+    counters: Counters = field(default_factory=Counters)
+
+    @classmethod
+    def of(cls, application: Application, limits: Limits) -> Self:
+        """What the connections of one server share, for an application and its limits."""
+        config = Config()
+        config.accesslog = None
+        config.errorlog = LOG
+        config.websocket_max_message_size = limits.message_bytes
+        return cls(application, limits, config, WindowPool(limits.windows_bytes))
+
+
+class Exchange:
+    """A request, its inbox and its application task; hypercorn's streams know it as their task group."""
+
+    def __init__(self, service: Service, peer: Peer, nursery: trio.Nursery, *, inbox: Inbox) -> None:
+        self._service = service
+        self._peer = peer
+        self._nursery = nursery
+        self.inbox = inbox
+        self.on_sent: Callable[[], Awaitable[None]] = _nothing  # after each message that may go out now
+        self.on_done: Callable[[], None] = _done
+
+    def http(self, stream_id: int, send: SendEvent) -> HTTPStream:
+        """hypercorn's state machine for a request with an answer; its events go to `send`."""
+        return HTTPStream(*self._stream_arguments(send, stream_id))
+
+    def websocket(self, stream_id: int, send: SendEvent) -> WSStream:
+        """hypercorn's state machine for a WebSocket; its events go to `send`."""
+        return WSStream(*self._stream_arguments(send, stream_id))
+
+    async def spawn_app(self, app: Any, config: Config, scope: Scope, send: Any) -> Callable[[Message], Awaitable[None]]:
+        """hypercorn's TaskGroup: start the application for `scope`; the way to its inbox."""
+        scope["asgi"] = {"version": "3.0", "spec_version": "2.4"}
+        for name in NOT_OFFERED:
+            scope["extensions"].pop(name, None)
+        scope["extensions"].update(self._peer.extensions)
+        self._nursery.start_soon(self._run, scope, send)
+        return self.inbox.put
+
+    def spawn(self, function: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        """hypercorn's TaskGroup: a task beside the application."""
+        self._nursery.start_soon(function, *arguments)
+
+    async def _run(self, scope: Scope, stream_send: Callable[[Message | None], Awaitable[None]]) -> None:
+        async def send(message: Message) -> None:
+            await stream_send(message)
+            if message["type"] != "http.response.start":
+                await self.on_sent()
+
+        try:
+            try:
+                await self._service.application(scope, self.inbox.receive, send)
+            except Exception as error:
+                if not _is_disconnect(error):
+                    LOG.exception("the application failed")
+            with contextlib.suppress(Disconnected):
+                await stream_send(None)
+                await self.on_sent()
+        finally:
+            self.on_done()
+
+    def _stream_arguments(self, send: SendEvent, stream_id: int) -> tuple[Any, ...]:
+        peer = self._peer
+        return (None, self._service.config, CONTEXT, self, peer.secure, peer.client, peer.server, send, stream_id)
+
+
+def _is_disconnect(error: Exception) -> bool:
+    if isinstance(error, ExceptionGroup):
+        return all(_is_disconnect(each) for each in error.exceptions)
+    return isinstance(error, Disconnected)
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _done() -> None:
+    pass

@@ -1,0 +1,105 @@
+"""What an application's `receive()` takes its messages from.
+
+What may live here: the queue between a protocol and one application task, and its two ends' waiting. Strategy: the protocol
+puts ASGI messages as they come off the wire; adjacent pieces of a body are handed over as one, so that small frames do not
+cost a round through the application each. Invariants: a protocol that awaits `put` is held back at ROOM_BYTES; after the
+end (`*.disconnect`) nothing is queued and `receive` gives the end for ever; a body that stops in the middle ends with the
+disconnect, never with `more_body` false.
+"""
+
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from edged.server.limits import KIB
+
+Message = dict[str, Any]
+
+ROOM_BYTES = 128 * KIB
+PIECE_BYTES = 256 * KIB  # of a body handed over at once
+SMALL_BYTES = 4 * KIB  # pieces up to here are joined when put: a queue of single octets must not cost a message each
+ENDS = frozenset({"http.disconnect", "websocket.disconnect"})
+
+
+class Inbox:
+    """The messages of one exchange. `stall_s` bounds a wait for the next piece of an unfinished body."""
+
+    def __init__(self, *, stall_s: float, room_bytes: float = ROOM_BYTES) -> None:
+        self._messages: deque[Message] = deque()
+        self._queued_bytes = 0
+        self._room_bytes = room_bytes
+        self._stall_s = stall_s
+        self._end: Message | None = None
+        self._arrived = trio.lowlevel.ParkingLot()
+        self._taken = trio.lowlevel.ParkingLot()
+        self.on_first: Callable[[], Awaitable[None]] | None = None  # before the first message is waited for
+        self.on_taken: Callable[[int], None] | None = None  # with the octets handed over
+        self.on_stall: Callable[[], Awaitable[None]] | None = None  # must put the end
+
+    async def put(self, message: Message) -> None:
+        """Queue a message, after waiting for room; dropped once the end is there. The end never waits."""
+        if message["type"] in ENDS:
+            self._end = self._end or message
+            self._taken.unpark_all()
+        else:
+            while self._queued_bytes >= self._room_bytes and self._end is None:
+                await self._taken.park()
+            if self._end is not None:
+                return
+            self._queued_bytes += _size(message)
+            if self._messages and _joinable(self._messages[-1], message):
+                message = _joined([self._messages.pop(), message])
+            self._messages.append(message)
+            if message.get("more_body", False) is False:
+                self._stall_s = math.inf  # the body is complete: what remains is waiting for the disconnect
+        self._arrived.unpark_all()
+
+    async def receive(self) -> Message:
+        """ASGI's receive: the next message, waiting for it."""
+        if self.on_first is not None:
+            on_first, self.on_first = self.on_first, None
+            await on_first()
+        while not self._messages and self._end is None:
+            with trio.move_on_after(self._stall_s) as wait:
+                await self._arrived.park()
+            if wait.cancelled_caught and not self._messages and self.on_stall is not None:
+                await self.on_stall()
+        if not self._messages:
+            assert self._end is not None
+            return self._end
+        message = self._take()
+        self._taken.unpark_all()
+        return message
+
+    def drop(self) -> int:
+        """Forget what is queued, for nobody will take it; the octets of it."""
+        dropped, self._queued_bytes = self._queued_bytes, 0
+        self._messages.clear()
+        return dropped
+
+    def _take(self) -> Message:
+        taken = [self._messages.popleft()]
+        size = _size(taken[0])
+        while self._messages and taken[-1].get("more_body") and size < PIECE_BYTES:
+            taken.append(self._messages.popleft())
+            size += _size(taken[-1])
+        self._queued_bytes -= size
+        if self.on_taken is not None:
+            self.on_taken(size)
+        return taken[0] if len(taken) == 1 else _joined(taken)
+
+
+def _size(message: Message) -> int:
+    return len(message.get("body") or message.get("bytes") or message.get("text") or b"")
+
+
+def _joinable(last: Message, message: Message) -> bool:
+    return bool(last.get("more_body")) and _size(last) + _size(message) <= SMALL_BYTES
+
+
+def _joined(messages: list[Message]) -> Message:
+    body = b"".join(message["body"] for message in messages)
+    return {"type": "http.request", "body": body, "more_body": messages[-1]["more_body"]}

@@ -1,0 +1,147 @@
+"""The octets of one accepted connection: reading, writing with a deadline, ending.
+
+What may live here: everything that touches a connection's socket or TLS layer, nothing of HTTP. Strategy: whatever way a
+peer goes away, the reading side says `b""` and the writing side raises `Disconnected`. Invariants: no write waits longer
+than `write_s` without progress; after a write that did not finish (deadline, cancellation) nothing more is written, for
+nobody knows how much of it has arrived; ending never waits for the peer longer than it was told.
+"""
+
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import trio
+
+from edged.server.limits import KIB
+
+READ_BYTES = 64 * KIB
+WRITE_BYTES = 256 * KIB  # the unit of progress of the write deadline: 4.4 kB/s keep a connection at 60 s
+JOIN_BYTES = 64 * KIB  # below this, one copy is cheaper than one more system call
+UNSENT_BYTES = 256 * KIB  # trio's 16 KiB means a wake-up per 16 KiB on a fast network
+CLOSE_S = 1.0  # a closing TLS alert
+
+TCPStream = trio.SocketStream
+TLSStream = trio.SSLStream[trio.SocketStream]
+
+
+class Disconnected(OSError):
+    """The client is gone, or was let go; nothing more can be sent. ASGI: what `send` raises then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end, as ASGI scopes say it."""
+
+    client: tuple[str, int] | None
+    server: tuple[str, int] | None
+    secure: bool
+    extensions: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Wire:
+    """One connection. Reading and writing may happen at the same time, each by one task after the other."""
+
+    def __init__(self, stream: TCPStream | TLSStream, *, write_s: float) -> None:
+        self._stream = stream
+        self._tcp = stream if isinstance(stream, trio.SocketStream) else stream.transport_stream
+        self._write_s = write_s
+        self._writing = trio.Lock()
+        self.broken = False
+        with contextlib.suppress(OSError):  # not on a Unix socket
+            self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+    async def receive(self) -> bytes:
+        """The next octets, at most READ_BYTES; b"" when the peer has ended or the connection is broken."""
+        try:
+            return bytes(await self._stream.receive_some(READ_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return b""
+
+    async def send(self, pieces: Sequence[bytes]) -> None:
+        """Hand over all octets of `pieces`, in order; raises Disconnected."""
+        if sum(map(len, pieces)) <= JOIN_BYTES:
+            pieces = (b"".join(pieces),)
+        try:
+            self._writing.acquire_nowait()
+        except trio.WouldBlock:
+            await self._writing.acquire()
+        try:
+            for piece in pieces:
+                await self._send_piece(piece)
+        finally:
+            self._writing.release()
+
+    async def linger(self, within_s: float) -> None:
+        """End the sending side and read on until the peer ends too, so that the last answer is not lost."""
+        if self.broken:
+            return
+        with trio.move_on_after(within_s):
+            if isinstance(self._stream, trio.SocketStream):
+                with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    await self._stream.send_eof()
+            while await self.receive():
+                pass
+
+    async def close(self) -> None:
+        """End the connection in order; at once if a write did not finish."""
+        if self.broken:
+            self.abort()
+            return
+        with trio.move_on_after(CLOSE_S, shield=True), contextlib.suppress(trio.BrokenResourceError):
+            await self._stream.aclose()
+        self._tcp.socket.close()
+
+    def abort(self) -> None:
+        """End the connection with a reset: the peer must not take what it has for complete."""
+        self.broken = True
+        with contextlib.suppress(OSError):
+            self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._tcp.socket.close()
+
+    async def _send_piece(self, piece: bytes) -> None:
+        view = memoryview(piece)
+        while view:
+            if self.broken:
+                raise Disconnected("the client is gone")
+            self.broken = True  # until this piece is out, also if this task is cancelled meanwhile
+            with trio.move_on_after(self._write_s):
+                try:
+                    await self._stream.send_all(view[:WRITE_BYTES])
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    raise Disconnected("the client is gone") from None
+                self.broken = False
+            if self.broken:
+                raise Disconnected("the client stopped reading")
+            view = view[WRITE_BYTES:]
+
+
+async def handshake(stream: TCPStream, context: ssl.SSLContext, *, within_s: float) -> TLSStream | None:
+    """The TLS connection over `stream`, None when the client does not complete it in time."""
+    secured = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
+    with trio.move_on_after(within_s), contextlib.suppress(trio.BrokenResourceError):
+        await secured.do_handshake()
+        return secured
+    return None
+
+
+def peer_of(stream: TCPStream | TLSStream) -> Peer:
+    """Addresses, credentials of a Unix connection (`edged.peer`), certificate of a TLS one (`edged.tls`)."""
+    tcp = stream if isinstance(stream, trio.SocketStream) else stream.transport_stream
+    family = tcp.socket.family
+    if family == socket.AF_UNIX:
+        pid, uid, gid = struct.unpack(
+            "3i", cast("bytes", tcp.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        )
+        return Peer(None, None, False, {"edged.peer": {"uid": uid, "gid": gid, "pid": pid}})
+    extensions: dict[str, dict[str, Any]] = {}
+    if isinstance(stream, trio.SSLStream):
+        extensions["edged.tls"] = {
+            "version": stream.version(),
+            "client_certificate": stream.getpeercert(binary_form=True),
+        }
+    client, server = tcp.socket.getpeername(), tcp.socket.getsockname()
+    return Peer((client[0], client[1]), (server[0], server[1]), bool(extensions), extensions)

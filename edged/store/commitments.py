@@ -1,0 +1,135 @@
+"""Storage commitment, both roles: requests made of the box, and the requests that the box makes (PS3.18 13).
+
+A request is durable before its 202; its references are rows, so that a request of any size is worked off in bounded
+memory. The result stands once every reference is decided and never changes after that. The box's own requests are
+written before they leave: a Transaction UID that a peer may know is evidence (DESIGN §1.2).
+"""
+
+from collections.abc import Iterable, Sequence
+
+from edged.store.counters import NEXT_REQUEST
+from edged.store.events import append_event
+from edged.store.records import Ask, CommitmentRequest, Event, EventKind, Reference, unpack
+from edged.store.schema import (
+    ASKS,
+    OPEN_REQUESTS,
+    REFERENCES,
+    REQUESTS,
+    reference_key,
+    u32_key,
+    u64_key,
+    uid_key,
+)
+from edged.store.transaction import Transaction
+
+COMMITTED = 0
+"""What `Reference.reason` holds for an instance that is committed to."""
+
+
+def read_request(txn: Transaction, transaction_uid: str) -> CommitmentRequest | None:
+    """Return the request with this Transaction UID."""
+    return txn.record(REQUESTS, uid_key(transaction_uid), CommitmentRequest)
+
+
+def add_request(
+    txn: Transaction, transaction_uid: str, request: CommitmentRequest, references: Sequence[Reference]
+) -> CommitmentRequest:
+    """Write a new request with its references; its number is given here. The caller has looked for the UID."""
+    number = txn.add(NEXT_REQUEST, 1)
+    numbered = CommitmentRequest(
+        number=number,
+        study_form=request.study_form,
+        received=request.received,
+        count=len(references),
+        digest=request.digest,
+    )
+    txn.put_record(REQUESTS, uid_key(transaction_uid), numbered)
+    txn.put(OPEN_REQUESTS, u64_key(number), transaction_uid.encode())
+    for index, reference in enumerate(references):
+        txn.put_record(REFERENCES, reference_key(number, index), reference)
+    return numbered
+
+
+def open_requests(txn: Transaction) -> list[str]:
+    """Return the Transaction UIDs of the requests that have no result yet, oldest first."""
+    return [bytes(value).decode() for _, value in txn.rows(OPEN_REQUESTS)]
+
+
+def references(txn: Transaction, number: int) -> list[Reference]:
+    """Return the references of one request in the order of the request."""
+    return [unpack(Reference, value) for _, value in txn.rows(REFERENCES, u64_key(number))]
+
+
+def decide(
+    txn: Transaction, transaction_uid: str, decided: Iterable[tuple[int, Reference]], now: float
+) -> CommitmentRequest | None:
+    """Write decided references by index; when none is open any more the result stands, with its event."""
+    request = read_request(txn, transaction_uid)
+    if request is None or request.answered:
+        return request
+    for index, reference in decided:
+        txn.put_record(REFERENCES, reference_key(request.number, index), reference)
+    outcomes = references(txn, request.number)
+    if any(reference.reason is None for reference in outcomes):
+        return request
+    failed = sum(reference.reason != COMMITTED for reference in outcomes)
+    answered = CommitmentRequest(
+        number=request.number,
+        study_form=request.study_form,
+        received=request.received,
+        count=request.count,
+        digest=request.digest,
+        answered=now,
+    )
+    txn.put_record(REQUESTS, uid_key(transaction_uid), answered)
+    txn.delete(OPEN_REQUESTS, u64_key(request.number))
+    text = f"{request.count - failed} committed, {failed} failed"
+    append_event(txn, Event(kind=EventKind.COMMITMENT_RESULT, time=now, transaction_uid=transaction_uid, text=text))
+    return answered
+
+
+def purge_request(txn: Transaction, transaction_uid: str) -> None:
+    """Forget a result but keep the Transaction UID, which answers 410 from now on (PS3.18 13.5.3.1)."""
+    request = read_request(txn, transaction_uid)
+    if request is None or not request.answered:
+        return
+    for index in range(request.count):
+        txn.delete(REFERENCES, reference_key(request.number, index))
+    purged = CommitmentRequest(
+        number=request.number,
+        study_form=request.study_form,
+        received=request.received,
+        count=0,
+        digest=request.digest,
+        answered=request.answered,
+        purged=True,
+    )
+    txn.put_record(REQUESTS, uid_key(transaction_uid), purged)
+
+
+def purgeable(txn: Transaction, before: float, limit: int = 10) -> list[str]:
+    """Return some answered requests whose results are older than `before` (seconds since the epoch)."""
+    found: list[str] = []
+    for key, value in txn.rows(REQUESTS):
+        request = unpack(CommitmentRequest, value)
+        if 0 < request.answered < before and not request.purged:
+            found.append(bytes(key).decode())
+            if len(found) == limit:
+                break
+    return found
+
+
+def put_ask(txn: Transaction, destination: int, transaction_uid: str, ask: Ask) -> None:
+    """Write a request of ours, new or changed."""
+    txn.put_record(ASKS, u32_key(destination) + uid_key(transaction_uid), ask)
+
+
+def delete_ask(txn: Transaction, destination: int, transaction_uid: str) -> None:
+    """Forget a request of ours: its result is recorded, or it was replaced."""
+    txn.delete(ASKS, u32_key(destination) + uid_key(transaction_uid))
+
+
+def asks(txn: Transaction, destination: int) -> dict[str, Ask]:
+    """Return our open requests to one destination by Transaction UID."""
+    prefix = u32_key(destination)
+    return {bytes(key[4:]).decode(): unpack(Ask, value) for key, value in txn.rows(ASKS, prefix)}

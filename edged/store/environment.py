@@ -1,0 +1,148 @@
+"""Owning and opening the environment: the exclusive lock, the checks before the first write, space figures.
+
+A store of a newer schema is refused; a damaged one is never written to: what can be checked cheaply (magic, schema,
+counts of the tables against each other) is checked read-only before the environment is opened for writing.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import msgspec
+
+from edged.store.counters import standing
+from edged.store.creation import HATCH, MIB, STORE, create, open_environment, preallocate
+from edged.store.errors import StoreDamaged, StoreLocked, StoreTooNew, StoreUnavailable
+from edged.store.records import Standing
+from edged.store.schema import BY_SOP_INSTANCE, BY_STUDY, INSTANCES, META, TABLES, VERSION
+from edged.store.transaction import Transaction
+
+OWNER = "owner"
+
+
+class Environment:
+    """The opened LMDB environment with its tables; made by `opened`."""
+
+    def __init__(self, env: lmdb.Environment, capacity: int) -> None:
+        self._env = env
+        self._databases: Mapping[str, Any] = {table.name: env.open_db(table.name.encode()) for table in TABLES}
+        self._page = int(env.stat()["psize"])
+        self.capacity = capacity
+        self.soft_cap = capacity - max(64 * MIB, capacity // 20)
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A short read transaction; never held across an await."""
+        with self._env.begin(buffers=True) as txn:
+            yield Transaction(txn, self._databases)
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """A write transaction, committed at the end of the block, aborted by an exception."""
+        with self._env.begin(write=True, buffers=True) as txn:
+            transaction = Transaction(txn, self._databases)
+            yield transaction
+            transaction.flush()
+
+    def used_bytes(self, transaction: Transaction) -> int:
+        """Return the bytes of all pages that the tables use."""
+        return transaction.pages() * self._page
+
+    def reader_check(self) -> int:
+        """Clear the reader slots of dead processes; return how many."""
+        return int(self._env.reader_check())
+
+    def close(self) -> None:
+        """Close the environment; nothing may use it afterwards."""
+        self._env.close()
+
+
+@contextmanager
+def owned(data_dir: Path) -> Iterator[None]:
+    """Hold the exclusive lock of a data directory; raises StoreLocked when another process has it."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot use the data directory {data_dir}: {error.strerror}. Set [box] data_dir to a writable folder."
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise StoreLocked(
+                f"{data_dir} is in use by another edged (process {holder}). Stop it, or set another [box] data_dir."
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def opened(data_dir: Path, capacity: int | None) -> Iterator[Environment]:
+    """Open the store in an owned data directory, made if there is none, and close it at the end.
+
+    `capacity` in bytes may grow an existing store, never shrink it; None keeps it, or takes 80 % of the free space
+    for a new one. Raises StoreError.
+    """
+    folder = data_dir / STORE
+    if not folder.exists():
+        create(data_dir, capacity or _default_capacity(data_dir))
+    known = _inspect(folder)
+    capacity = max(capacity or known, known)
+    if capacity > known:
+        preallocate(folder / "data.mdb", capacity + HATCH)
+    env = open_environment(folder, capacity)
+    try:
+        environment = Environment(env, capacity)
+        if capacity > known:
+            with environment.writing() as txn:
+                txn.put(META, b"capacity", msgspec.msgpack.encode(capacity))
+        env.reader_check()
+        yield environment
+    finally:
+        env.close()
+
+
+def _default_capacity(data_dir: Path) -> int:
+    status = os.statvfs(data_dir)
+    return status.f_bavail * status.f_frsize * 8 // 10 // MIB * MIB
+
+
+def _inspect(folder: Path) -> int:
+    """Check what is on the disk without writing; return the store's capacity in bytes."""
+    try:
+        env = open_environment(folder, (folder / "data.mdb").stat().st_size, read_only=True)
+    except (lmdb.Error, OSError) as error:
+        raise StoreDamaged(f"{folder} is not a store that can be opened: {error}. Nothing was changed.") from error
+    try:
+        with env.begin(buffers=True) as txn:
+            return _inspect_tables(env, txn, folder)
+    except (lmdb.Error, msgspec.DecodeError) as error:
+        raise StoreDamaged(f"the store in {folder} is damaged: {error}. Nothing was changed.") from error
+    finally:
+        env.close()
+
+
+def _inspect_tables(env: lmdb.Environment, txn: lmdb.Transaction, folder: Path) -> int:
+    meta = env.open_db(META.name.encode(), txn=txn, create=False)
+    schema = msgspec.msgpack.decode(txn.get(b"schema", db=meta) or b"\xc0", type=int)
+    if schema > VERSION:
+        raise StoreTooNew(
+            f"the store in {folder} has schema {schema}; this edged knows up to {VERSION}. Install the newer edged."
+        )
+    databases = {table.name: env.open_db(table.name.encode(), txn=txn, create=False) for table in TABLES}
+    view = Transaction(txn, databases)
+    instances = view.count(INSTANCES)
+    counted = sum(view.counter(standing(value)) for value in Standing)
+    if not instances == view.count(BY_SOP_INSTANCE) == view.count(BY_STUDY) == counted:
+        raise StoreDamaged(f"the tables of the store in {folder} disagree. Nothing was changed; see edged check-store.")
+    return int(msgspec.msgpack.decode(txn.get(b"capacity", db=meta) or b"\xc0", type=int))

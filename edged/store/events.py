@@ -1,0 +1,44 @@
+"""The event log: numbered without gaps, each event written in the transaction that makes it true (DESIGN §6)."""
+
+from edged.store.counters import FIRST_EVENT, NEXT_EVENT
+from edged.store.records import Event, unpack
+from edged.store.schema import EVENTS, MAX_EVENTS, read_u64, u64_key
+from edged.store.transaction import Transaction
+
+TRIM_EVENTS = 1000
+
+
+def append_event(txn: Transaction, event: Event) -> int:
+    """Write the next event; return its number (from 1 on)."""
+    number = txn.add(NEXT_EVENT, 1)
+    txn.put_record(EVENTS, u64_key(number), event)
+    return number
+
+
+def last_event(txn: Transaction) -> int:
+    """Return the number of the newest event; 0 when there was none."""
+    return txn.counter(NEXT_EVENT)
+
+
+def read_events(txn: Transaction, after: int, limit: int) -> list[tuple[int, Event]]:
+    """Return at most `limit` events with numbers above `after`, oldest first."""
+    found: list[tuple[int, Event]] = []
+    for key, value in txn.rows(EVENTS, start=u64_key(after + 1)):
+        if len(found) == limit:
+            break
+        found.append((read_u64(key), unpack(Event, value)))
+    return found
+
+
+def trim_events(txn: Transaction, before: float, limit: int = TRIM_EVENTS, keep: int = MAX_EVENTS) -> int:
+    """Delete at most `limit` events older than `before` (seconds since the epoch) or beyond `keep` rows."""
+    surplus = txn.count(EVENTS) - keep
+    doomed: list[bytes] = []
+    for key, value in txn.rows(EVENTS):
+        if len(doomed) == limit or (len(doomed) >= surplus and unpack(Event, value).time >= before):
+            break
+        doomed.append(bytes(key))
+    for number in doomed:
+        txn.delete(EVENTS, number)
+    txn.add(FIRST_EVENT, len(doomed))
+    return len(doomed)

@@ -1,0 +1,219 @@
+"""Deliveries and the queue: the only place where an instance moves forward at a destination.
+
+Every move is a compare-and-set on (instance, destination, state): a verdict that comes late finds another state and is
+dropped. Delivery, queue row, counters, eviction order and event change together.
+"""
+
+from collections.abc import Container
+from dataclasses import dataclass
+
+from edged.store.counters import NEXT_DESTINATION, queue_bytes, queue_rows, standing
+from edged.store.events import append_event
+from edged.store.records import (
+    Delivery,
+    DeliveryState,
+    Event,
+    EventKind,
+    Instance,
+    Queued,
+    Standing,
+    pack,
+    unpack,
+)
+from edged.store.schema import (
+    DELIVERIES,
+    DESTINATIONS,
+    EVICTABLE,
+    INSTANCES,
+    QUEUE,
+    delivery_key,
+    evictable_key,
+    queue_key,
+    queue_state_prefix,
+    read_queue_key,
+    read_u32,
+    u32_key,
+    u64_key,
+)
+from edged.store.transaction import Transaction
+
+SCAN_ROWS = 2000
+"""How far past the oldest a worker looks for more of the same study."""
+
+UNSENT = (DeliveryState.HELD, DeliveryState.ON_HOLD, DeliveryState.STUCK)
+
+_EVENTS = {
+    DeliveryState.SENT: EventKind.SENT,
+    DeliveryState.COMMITTED: EventKind.COMMITTED,
+    DeliveryState.PARKED: EventKind.PARKED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One instance in a destination's queue; `size` is the bytes that leave, `since` when it came."""
+
+    number: int
+    study: str
+    size: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One destination's queue in one state; `oldest` is the time of the oldest row or None."""
+
+    rows: int
+    bytes: int
+    oldest: float | None
+
+
+def destination_id(txn: Transaction, name: str) -> int:
+    """Return the lasting id of a destination, made when it is new."""
+    known = txn.get(DESTINATIONS, name.encode())
+    if known is not None:
+        return int(read_u32(known)[0])
+    number = txn.add(NEXT_DESTINATION, 1)
+    txn.put(DESTINATIONS, name.encode(), u32_key(number))
+    return number
+
+
+def destination_names(txn: Transaction) -> dict[int, str]:
+    """Return the names of all destinations ever configured, by id."""
+    return {int(read_u32(value)[0]): bytes(name).decode() for name, value in txn.rows(DESTINATIONS)}
+
+
+def enqueue(txn: Transaction, number: int, instance: Instance, urgency: int = 1) -> None:
+    """Write a new instance's deliveries, its queue entries and its standing; part of admission."""
+    for destination in instance.destinations:
+        delivery = Delivery(state=DeliveryState.HELD, since=instance.received, urgency=urgency)
+        _put(txn, (number, destination), delivery, instance)
+    txn.add(standing(standing_of(txn, number, instance)), 1)
+
+
+def move(txn: Transaction, number: int, destination: int, expected: Container[DeliveryState], to: Delivery) -> bool:
+    """Bring one delivery from one of the `expected` states to `to`; return False when it is in none of them."""
+    present = txn.record(DELIVERIES, delivery_key(number, destination), Delivery)
+    instance = txn.record(INSTANCES, u64_key(number), Instance)
+    if present is None or instance is None or present.state not in expected:
+        return False
+    before = standing_of(txn, number, instance)
+    _take(txn, (number, destination), present, instance)
+    _put(txn, (number, destination), to, instance)
+    after = standing_of(txn, number, instance)
+    txn.add(standing(before), -1)
+    txn.add(standing(after), 1)
+    _order_eviction(txn, number, instance, (before, after), to.since)
+    if to.state != present.state and to.state in _EVENTS:
+        append_event(txn, _event(txn, number, instance, destination, to))
+    return True
+
+
+def read_instance(txn: Transaction, number: int) -> Instance | None:
+    """Return the record of one instance."""
+    return txn.record(INSTANCES, u64_key(number), Instance)
+
+
+def read_delivery(txn: Transaction, number: int, destination: int) -> Delivery | None:
+    """Return how far one instance is at one destination."""
+    return txn.record(DELIVERIES, delivery_key(number, destination), Delivery)
+
+
+def waiting(
+    txn: Transaction,
+    destination: int,
+    state: DeliveryState,
+    *,
+    leased: Container[int] = (),
+    limit: int = SCAN_ROWS,
+) -> list[Waiting]:
+    """Return the first rows of one queue that are not leased: urgent first, oldest first."""
+    found: list[Waiting] = []
+    for key, value in txn.rows(QUEUE, queue_state_prefix(destination, state)):
+        number = read_queue_key(key)[3]
+        if number in leased:
+            continue
+        row = unpack(Queued, value)
+        found.append(Waiting(number, row.study, row.size, row.since))
+        if len(found) == limit:
+            break
+    return found
+
+
+def figures(txn: Transaction, destination: int, state: DeliveryState) -> Figures:
+    """Return one queue's counts; costs the same at any length."""
+    oldest = [
+        unpack(Queued, row[1]).since
+        for urgency in (0, 1)
+        if (row := txn.first(QUEUE, queue_state_prefix(destination, state) + bytes([urgency])))
+    ]
+    return Figures(
+        txn.counter(queue_rows(destination, state)),
+        txn.counter(queue_bytes(destination, state)),
+        min(oldest, default=None),
+    )
+
+
+def _put(txn: Transaction, place: tuple[int, int], delivery: Delivery, instance: Instance) -> None:
+    number, destination = place
+    txn.put_record(DELIVERIES, delivery_key(number, destination), delivery)
+    txn.add(queue_rows(destination, delivery.state), 1)
+    txn.add(queue_bytes(destination, delivery.state), instance.exit_length)
+    if delivery.state is not DeliveryState.COMMITTED:
+        since = instance.received if delivery.state in UNSENT else delivery.since
+        queued = Queued(study=instance.study_instance_uid, size=instance.exit_length, since=since)
+        txn.put(QUEUE, queue_key(destination, delivery.state, delivery.urgency, number), pack(queued))
+
+
+def _take(txn: Transaction, place: tuple[int, int], delivery: Delivery, instance: Instance) -> None:
+    number, destination = place
+    txn.add(queue_rows(destination, delivery.state), -1)
+    txn.add(queue_bytes(destination, delivery.state), -instance.exit_length)
+    if delivery.state is not DeliveryState.COMMITTED:
+        txn.delete(QUEUE, queue_key(destination, delivery.state, delivery.urgency, number))
+
+
+def standing_of(txn: Transaction, number: int, instance: Instance) -> Standing:
+    """Return an instance's standing: its least advanced required delivery, parked before all else."""
+    if instance.conflict:
+        return Standing.CONFLICT
+    states = [
+        delivery.state
+        for destination in instance.required
+        if (delivery := txn.record(DELIVERIES, delivery_key(number, destination), Delivery))
+    ]
+    if DeliveryState.PARKED in states:
+        return Standing.PARKED
+    least = min(states, default=DeliveryState.HELD)
+    return {DeliveryState.SENT: Standing.SENT, DeliveryState.COMMITTED: Standing.COMMITTED}.get(least, Standing.HELD)
+
+
+def _order_eviction(
+    txn: Transaction, number: int, instance: Instance, moved: tuple[Standing, Standing], now: float
+) -> None:
+    before, after = moved
+    if before == after:
+        return
+    if after is Standing.COMMITTED:
+        txn.put(EVICTABLE, evictable_key(int(now * 1000), number), u64_key(instance.size))
+    elif before is Standing.COMMITTED:
+        at = max(
+            delivery.since
+            for destination in instance.required
+            if (delivery := txn.record(DELIVERIES, delivery_key(number, destination), Delivery))
+        )
+        txn.delete(EVICTABLE, evictable_key(int(at * 1000), number))
+
+
+def _event(txn: Transaction, number: int, instance: Instance, destination: int, to: Delivery) -> Event:
+    return Event(
+        kind=_EVENTS[to.state],
+        time=to.since,
+        instance=number,
+        study_instance_uid=instance.study_instance_uid,
+        series_instance_uid=instance.series_instance_uid,
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        destination=destination_names(txn).get(destination, ""),
+        text=to.proof or to.evidence or to.text,
+    )

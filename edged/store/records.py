@@ -1,0 +1,203 @@
+"""The values of the tables: frozen, slotted, written as MessagePack arrays.
+
+New fields go to the end with a default, so that older rows still decode. Times are seconds since the epoch.
+"""
+
+from enum import IntEnum, StrEnum
+from typing import TypeVar
+
+import msgspec
+
+
+class UnownedKind(IntEnum):
+    """Why chunks have no record."""
+
+    SPOOLING = 0
+    EVICTING = 1
+
+
+class DeliveryState(IntEnum):
+    """How far one instance is with one destination (DESIGN §1.3)."""
+
+    HELD = 0
+    ON_HOLD = 1
+    STUCK = 2
+    PARKED = 3
+    SENT = 4
+    COMMITTED = 5
+
+
+class Standing(StrEnum):
+    """An instance as a whole, by its least advanced required destination."""
+
+    HELD = "held"
+    SENT = "sent"
+    COMMITTED = "committed"
+    PARKED = "parked"
+    CONFLICT = "conflict"
+
+
+class EventKind(StrEnum):
+    """The kinds of event (DESIGN §6)."""
+
+    RECEIVED = "received"
+    SENT = "sent"
+    COMMITTED = "committed"
+    COMMITMENT_RESULT = "commitment-result"
+    PARKED = "parked"
+    CONFLICT = "conflict"
+    EVICTED = "evicted"
+    STUDY_SETTLED = "study-settled"
+    CONDITION_RAISED = "condition-raised"
+    CONDITION_CLEARED = "condition-cleared"
+    DESTINATION_UP = "destination-up"
+    DESTINATION_DOWN = "destination-down"
+
+
+class AskState(IntEnum):
+    """Where a storage commitment request of ours stands (DICOM.md §6)."""
+
+    POSTING = 0
+    WAITING = 1
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """Base of all records."""
+
+
+class Unowned(Record, frozen=True):
+    """Chunks without a record; `since` is when the first was written."""
+
+    kind: UnownedKind
+    since: float
+
+
+class Instance(Record, frozen=True):
+    """What never changes about a stored instance.
+
+    `size` is the stored bytes, `exit_length` those of the form that leaves over the web (DICOM.md §1).
+    `destinations` holds the ids fixed at admission, `required` those that gate eviction.
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    size: int
+    dataset_offset: int
+    exit_length: int
+    file_digest: bytes
+    dataset_digest: bytes
+    received: float
+    intake: str
+    destinations: tuple[int, ...]
+    required: tuple[int, ...]
+    attributes: dict[str, bytes]
+    conflict: bool = False
+
+
+class Study(Record, frozen=True):
+    """What a later instance of the same study is compared with (DICOM.md §2)."""
+
+    first: int
+    instances: int
+    last_received: float
+    patient_id: bytes
+    issuer: bytes
+    birth_date: bytes
+
+
+class Series(Record, frozen=True):
+    """The study that a series was first seen in, and how many instances name it."""
+
+    study_instance_uid: str
+    instances: int
+
+
+class Delivery(Record, frozen=True):
+    """One instance at one destination.
+
+    `evidence` is how it came to be sent (`stored`, `found`), `proof` the kind of proof that committed it.
+    `reason` is the peer's DICOM code, `text` what a person needs to know; `batch` ties it to the log.
+    """
+
+    state: DeliveryState
+    since: float
+    urgency: int = 1
+    evidence: str = ""
+    proof: str = ""
+    reason: int | None = None
+    text: str = ""
+    batch: str = ""
+    sent_at: float = 0.0
+
+
+class Queued(Record, frozen=True):
+    """What a worker needs to form a batch without reading the instance; `size` is what leaves, in bytes."""
+
+    study: str
+    size: int
+    since: float
+
+
+class Event(Record, frozen=True):
+    """One event; which fields are filled depends on the kind."""
+
+    kind: EventKind
+    time: float
+    instance: int = 0
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+    destination: str = ""
+    transaction_uid: str = ""
+    text: str = ""
+
+
+class CommitmentRequest(Record, frozen=True):
+    """A storage commitment request made of the box (PS3.18 13); `answered` is 0 until the result stands."""
+
+    number: int
+    study_form: bool
+    received: float
+    count: int
+    digest: bytes
+    answered: float = 0.0
+    purged: bool = False
+
+
+class Reference(Record, frozen=True):
+    """One instance that a commitment request names; `reason` is None until decided, 0 for committed."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    reason: int | None = None
+
+
+class Ask(Record, frozen=True):
+    """A storage commitment request that the box makes; `due` is when to look for the result next."""
+
+    state: AskState
+    numbers: tuple[int, ...]
+    created: float
+    due: float
+
+
+R = TypeVar("R", bound=Record)
+
+pack = msgspec.msgpack.Encoder().encode
+_decoders: dict[type[Record], msgspec.msgpack.Decoder[Record]] = {
+    kind: msgspec.msgpack.Decoder(kind)
+    for kind in (Unowned, Instance, Study, Series, Delivery, Queued, Event, CommitmentRequest, Reference, Ask)
+}
+
+
+def unpack(kind: type[R], value: bytes | memoryview) -> R:
+    """Return the record in `value`; raises msgspec.DecodeError when it is none."""
+    record = _decoders[kind].decode(value)
+    assert isinstance(record, kind)
+    return record

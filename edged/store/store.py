@@ -1,0 +1,136 @@
+"""The store as the services see it: `write` and `read` functions of a transaction, stream an instance, upload one.
+
+Reads that may fault pages run in worker threads, a batch of chunks at a time; writes go through the one writer. The
+inline form does both in the caller's thread: the same code on the same real LMDB under a virtual clock.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from edged.store.budget import Budget
+from edged.store.chunks import READ_CHUNKS, chunk_count, read_chunks
+from edged.store.counters import NEXT_INSTANCE
+from edged.store.environment import Environment, opened, owned
+from edged.store.space import Space
+from edged.store.sweeper import sweep
+from edged.store.transaction import Transaction
+from edged.store.writer import InlineWriter, ThreadWriter, Writer
+
+T = TypeVar("T")
+
+READERS = 8
+CLOSE_WITHIN_S = 30.0
+READER_CHECK_S = 60.0
+
+
+class Store:
+    """One open store; made by `open_store`."""
+
+    def __init__(self, environment: Environment, writer: Writer, *, inline: bool) -> None:
+        self.writer = writer
+        self.budget = Budget()
+        self.space = Space(environment.capacity, environment.soft_cap, lambda: writer.group.used_bytes)
+        self._uploading: set[int] = set()
+        self._unowned = trio.Event()
+        self._environment = environment
+        self._inline = inline
+        self._pinned: Counter[int] = Counter()
+        self._readers = trio.CapacityLimiter(READERS)
+        self._next_number = self.read_now(lambda txn: txn.counter(NEXT_INSTANCE)) + 1
+
+    def new_number(self) -> int:
+        """Give out the number of an instance that begins to arrive."""
+        number = self._next_number
+        self._next_number += 1
+        self._uploading.add(number)
+        return number
+
+    def finish(self, number: int, *, swept: bool) -> None:
+        """End an upload; `swept` says that it may have left chunks for the sweeper."""
+        self._uploading.discard(number)
+        if swept:
+            self._unowned.set()
+
+    async def write(self, apply: Callable[[Transaction], T], size: int = 0) -> T:
+        """Apply and commit; durable when this returns. Raises what `apply` raised, StoreFull or StoreFailed."""
+        return await self.writer.run(apply, size)
+
+    async def read(self, view: Callable[[Transaction], T]) -> T:
+        """Return what `view` makes of a read transaction; it must copy what it keeps."""
+        if self._inline:
+            await trio.lowlevel.checkpoint()
+            return self.read_now(view)
+        return await trio.to_thread.run_sync(self.read_now, view, limiter=self._readers)
+
+    def read_now(self, view: Callable[[Transaction], T]) -> T:
+        """As read, in this thread: for what is small and surely in memory."""
+        with self._environment.reading() as txn:
+            return view(txn)
+
+    @contextmanager
+    def pinned(self, number: int) -> Iterator[None]:
+        """Keep the chunks of an instance from being swept while they are read."""
+        self._pinned[number] += 1
+        try:
+            yield
+        finally:
+            self._pinned[number] -= 1
+            if not self._pinned[number]:
+                del self._pinned[number]
+                self._unowned.set()
+
+    async def stream(self, number: int, size: int) -> AsyncIterator[list[bytes]]:
+        """Yield the stored bytes of an instance in batches of chunks; raises InstanceGone."""
+        with self.pinned(number):
+            total = chunk_count(size)
+            for first in range(0, total, READ_CHUNKS):
+                count = min(READ_CHUNKS, total - first)
+                yield await self.read(partial(read_chunks, number=number, first=first, count=count))
+
+    async def keep_swept(self) -> None:
+        """Work off `unowned` whenever there is something in it; runs until cancelled."""
+        while True:
+            self._unowned = trio.Event()
+            while await self._sweep_once():
+                pass
+            await self._unowned.wait()
+
+    async def _sweep_once(self) -> bool:
+        busy, below = self._uploading | set(self._pinned), self._next_number
+        return await self.write(lambda txn: sweep(txn, busy, below))
+
+    async def keep_readers_checked(self) -> None:
+        """Clear the reader slots of dead processes every minute; runs until cancelled."""
+        while True:
+            await trio.sleep(READER_CHECK_S)
+            self._environment.reader_check()
+
+    def stuck_s(self, now: float) -> float:
+        """Return for how long the running write operation has run, in seconds of the monotonic clock `now`."""
+        since = self.writer.busy_since if isinstance(self.writer, ThreadWriter) else None
+        return 0.0 if since is None else now - since
+
+
+@asynccontextmanager
+async def open_store(data_dir: Path, capacity: int | None = None, *, inline: bool = False) -> AsyncIterator[Store]:
+    """Own the data directory, open its store (made if there is none) and close it at the end.
+
+    `capacity` in bytes; None keeps that of the store or takes 80 % of the free space. Raises StoreError.
+    """
+    with owned(data_dir), opened(data_dir, capacity) as environment:
+        if inline:
+            yield Store(environment, InlineWriter(environment), inline=True)
+            return
+        writer = ThreadWriter(environment)
+        writer.start()
+        try:
+            yield Store(environment, writer, inline=False)
+        finally:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_WITHIN_S):
+                await writer.stop(CLOSE_WITHIN_S)

@@ -1,0 +1,109 @@
+"""One instance on its way into the store: gathered, spooled when it is large, admitted at the end.
+
+A small instance waits in memory and is written by its admission; a large one is spooled in transactions of at most
+SPOOL_BYTES, one committing while the next is gathered. What is in memory is taken from the intake budget; the upload
+that holds the most is spooled early when the budget is short. Leaving the block without `admit` frees everything: the
+chunks stay in `unowned` for the sweeper.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import outcome
+import trio
+
+from edged.store.admission import Admitted, Tail, admit, spool
+from edged.store.chunks import Cutter
+from edged.store.records import Instance
+from edged.store.space import Reservation
+from edged.store.store import Store
+
+SPOOL_BYTES = 8 << 20
+ABANDON_WITHIN_S = 60.0
+
+
+class Upload:
+    """Takes the bytes of one instance; made by `upload`."""
+
+    def __init__(self, store: Store, reservation: Reservation) -> None:
+        self.number = store.new_number()
+        self._store = store
+        self._reservation = reservation
+        self._cutter = Cutter()
+        self._share = store.budget.open(self._spool_nowait)
+        self._spooling = 0
+        self._settled = trio.Event()
+        self._error: BaseException | None = None
+
+    @property
+    def spooled(self) -> bool:
+        """Whether chunks were handed to the writer already."""
+        return self._cutter.first > 0
+
+    async def add(self, data: bytes | memoryview) -> None:
+        """Append bytes; waits while the intake budget is short. Raises StoreFull or StoreFailed."""
+        self._reservation.gather(len(data))
+        await self._store.budget.take(self._share, len(data))
+        self._cutter.add(data)
+        if self._cutter.gathered >= SPOOL_BYTES:
+            await self.wait_spooled()
+            self._spool_nowait()
+
+    async def admit(self, instance: Instance, *, urgency: int = 1) -> Admitted:
+        """Make the instance exist; durable when this returns. Raises StoreFull or StoreFailed."""
+        await self.wait_spooled()
+        first, chunks = self._cutter.take_all()
+        size = sum(map(len, chunks))
+        tail = Tail(self.number, first, chunks)
+        admitted = await self._store.write(partial(admit, instance=instance, tail=tail, urgency=urgency), size)
+        self._reservation.settle(size)
+        return admitted
+
+    async def wait_spooled(self) -> None:
+        """Wait until what was handed to the writer is committed; raises what went wrong."""
+        while self._spooling:
+            await self._settled.wait()
+        if self._error is not None:
+            raise self._error
+
+    async def close(self) -> None:
+        """Return what the upload holds; what was spooled and not admitted is left to the sweeper."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + ABANDON_WITHIN_S):
+            while self._spooling:
+                await self._settled.wait()
+        self._store.budget.close(self._share)
+        self._store.finish(self.number, swept=self.spooled)
+
+    def _spool_nowait(self) -> None:
+        if self._spooling:
+            return
+        first, chunks = self._cutter.take_whole()
+        if not chunks:
+            return
+        size = sum(map(len, chunks))
+        self._spooling = size
+        self._settled = trio.Event()
+        self._store.budget.move(self._share, size)
+        tail = Tail(self.number, first, chunks)
+        self._store.writer.submit(partial(spool, tail=tail, now=time.time()), size, self._spooled)
+
+    def _spooled(self, result: outcome.Outcome[None]) -> None:
+        size, self._spooling = self._spooling, 0
+        self._store.budget.give_back(size)
+        self._reservation.settle(size)
+        if isinstance(result, outcome.Error):
+            self._error = result.error
+        self._settled.set()
+
+
+@asynccontextmanager
+async def upload(store: Store, reservation: Reservation) -> AsyncIterator[Upload]:
+    """Begin an instance; the writer lingers for it until the block ends or it is admitted."""
+    begun = Upload(store, reservation)
+    try:
+        with store.writer.arriving():
+            yield begun
+    finally:
+        await begun.close()

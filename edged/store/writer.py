@@ -1,0 +1,252 @@
+"""The one writer: a thread that commits what waits as one group.
+
+An operation is a replayable function of a transaction. A group is bounded in bytes and operations; it lingers, at most
+half the time of the last commit, while uploads that have begun are still arriving, because without that eight
+connections settle into alternating halves (MEASURED). After an error LMDB's transaction is unusable: the group is
+aborted and its members run alone; nobody is answered from an aborted group. After an error of the device nothing is
+written any more: the next fsync would succeed without the first one's pages.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import lmdb
+import outcome
+import trio
+
+from edged.store.environment import Environment
+from edged.store.errors import StoreFailed, StoreFull
+from edged.store.transaction import Transaction
+
+T = TypeVar("T")
+
+GROUP_BYTES = 16 << 20
+GROUP_OPERATIONS = 256
+ANSWER_WITHIN_S = 300.0
+"""A write is never abandoned half way, but a writer that hangs in the device must not hang the whole shutdown."""
+
+_NO_ROOM = (lmdb.MapFullError, lmdb.TxnFullError)
+_OF_AN_OPERATION = (
+    *_NO_ROOM,
+    lmdb.BadTxnError,
+    lmdb.BadValsizeError,
+    lmdb.KeyExistsError,
+    lmdb.NotFoundError,
+)
+
+
+@dataclass(slots=True)
+class _Operation(Generic[T]):
+    apply: Callable[[Transaction], T]
+    size: int
+    done: Callable[[outcome.Outcome[T]], None]
+    result: outcome.Outcome[T] = field(default_factory=lambda: outcome.Error(StoreFailed("not committed")))
+
+
+class Group:
+    """Commits groups of operations synchronously; knows no threads."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self.failed: str | None = None
+        self.last_commit_s = 0.0
+        with environment.reading() as txn:
+            self.used_bytes = environment.used_bytes(txn)
+
+    def operation(
+        self, apply: Callable[[Transaction], T], size: int, done: Callable[[outcome.Outcome[T]], None]
+    ) -> _Operation[T]:
+        """Make an operation for `commit`."""
+        return _Operation(apply, size, done)
+
+    def commit(self, operations: list[_Operation[Any]]) -> None:
+        """Give every operation its outcome; what succeeded is durable when this returns."""
+        began = time.monotonic()
+        if self._together(operations):
+            self.last_commit_s = time.monotonic() - began
+        else:
+            for operation in operations:
+                operation.result = self._alone(operation)
+
+    def _together(self, operations: list[_Operation[Any]]) -> bool:
+        if self.failed is not None or len(operations) < 2:
+            return False
+        try:
+            results = self._transact(operations)
+        except Exception as error:  # noqa: BLE001 - whoever caused it fails again, alone and with its own error
+            self._judge(error)
+            return False
+        for operation, result in zip(operations, results, strict=True):
+            operation.result = outcome.Value(result)
+        return True
+
+    def _alone(self, operation: _Operation[T]) -> outcome.Outcome[T]:
+        if self.failed is not None:
+            return outcome.Error(StoreFailed(self.failed))
+        try:
+            return outcome.Value(self._transact([operation])[0])
+        except _NO_ROOM:
+            return outcome.Error(StoreFull("the store has no page left for this operation"))
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever asked for the operation
+            self._judge(error)
+            return outcome.Error(StoreFailed(self.failed) if self.failed else error)
+
+    def _judge(self, error: Exception) -> None:
+        if isinstance(error, lmdb.Error) and not isinstance(error, _OF_AN_OPERATION):
+            self.failed = f"the store cannot write: {error}. Check the disk, then restart edged."
+
+    def _transact(self, operations: list[_Operation[Any]]) -> list[Any]:
+        with self._environment.writing() as txn:
+            results = [operation.apply(txn) for operation in operations]
+            used = self._environment.used_bytes(txn)
+        self.used_bytes = used
+        return results
+
+
+class Writer(Protocol):
+    """What the store needs of a writer."""
+
+    group: Group
+
+    async def run(self, apply: Callable[[Transaction], T], size: int = 0) -> T:
+        """Apply and commit; return what `apply` returned, raise what it raised, StoreFull or StoreFailed."""
+
+    def submit(self, apply: Callable[[Transaction], T], size: int, done: Callable[[outcome.Outcome[T]], None]) -> None:
+        """As run, without waiting: `done` gets the outcome, in the event loop."""
+
+    def arriving(self) -> Any:  # noqa: ANN401 - a context manager
+        """Mark an upload as begun for the time of the block."""
+
+
+class InlineWriter:
+    """The same groups, committed in the caller's thread: for tests with a virtual clock and for offline commands."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.group = Group(environment)
+
+    async def run(self, apply: Callable[[Transaction], T], size: int = 0) -> T:
+        """As Writer.run; `size` in bytes."""
+        await trio.lowlevel.checkpoint()
+        return self.run_now(apply, size)
+
+    def run_now(self, apply: Callable[[Transaction], T], size: int = 0) -> T:
+        """As run, without a checkpoint."""
+        operation = _Operation(apply, size, lambda _: None)
+        self.group.commit([operation])
+        return operation.result.unwrap()
+
+    def submit(self, apply: Callable[[Transaction], T], size: int, done: Callable[[outcome.Outcome[T]], None]) -> None:
+        """As Writer.submit."""
+        operation = _Operation(apply, size, done)
+        self.group.commit([operation])
+        done(operation.result)
+
+    @contextmanager
+    def arriving(self) -> Iterator[None]:
+        """Nothing lingers here."""
+        yield
+
+
+class ThreadWriter:
+    """The writer thread of a daemon; `start` and `stop` bracket its life."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.group = Group(environment)
+        self.busy_since: float | None = None
+        self._inbox: queue.SimpleQueue[_Operation[Any] | None] = queue.SimpleQueue()
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread = threading.Thread(target=self._loop, name="edged-writer", daemon=True)
+        self._arriving = 0
+        self._held: _Operation[Any] | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    async def stop(self, within_s: float) -> None:
+        """Commit what was submitted and end the thread; gives up waiting after `within_s` seconds."""
+        self._stopping = True
+        self._inbox.put(None)
+        await trio.to_thread.run_sync(self._thread.join, within_s)
+
+    async def run(self, apply: Callable[[Transaction], T], size: int = 0) -> T:
+        """As Writer.run; a cancelled caller still waits, so that nobody acts on an unknown outcome."""
+        answered = trio.Event()
+        results: list[outcome.Outcome[T]] = []
+
+        def done(result: outcome.Outcome[T]) -> None:
+            results.append(result)
+            answered.set()
+
+        self.submit(apply, size, done)
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + ANSWER_WITHIN_S):
+            await answered.wait()
+        if not results:
+            raise StoreFailed(f"the store did not answer for {ANSWER_WITHIN_S:.0f} s. Check the disk.")
+        return results[0].unwrap()
+
+    def submit(self, apply: Callable[[Transaction], T], size: int, done: Callable[[outcome.Outcome[T]], None]) -> None:
+        """As Writer.submit."""
+        if self._stopping:
+            self._token.run_sync_soon(done, outcome.Error(StoreFailed("the store is closing")))
+            return
+        self._inbox.put(_Operation(apply, size, done))
+
+    @contextmanager
+    def arriving(self) -> Iterator[None]:
+        """Mark an upload as begun for the time of the block: the writer lingers for it."""
+        self._arriving += 1
+        try:
+            yield
+        finally:
+            self._arriving -= 1
+
+    def _loop(self) -> None:
+        while (first := self._held or self._inbox.get()) is not None:
+            self._held = None
+            operations, ended = self._gather(first)
+            self.busy_since = time.monotonic()
+            self.group.commit(operations)
+            self.busy_since = None
+            self._answer(operations)
+            if ended:
+                return
+
+    def _gather(self, first: _Operation[Any]) -> tuple[list[_Operation[Any]], bool]:
+        operations, size = [first], first.size
+        linger_until = time.monotonic() + self.group.last_commit_s / 2
+        while len(operations) < GROUP_OPERATIONS:
+            try:
+                following = self._next(linger_until)
+            except queue.Empty:
+                break
+            if following is None:
+                return operations, True
+            if size + following.size > GROUP_BYTES:
+                self._held = following
+                break
+            operations.append(following)
+            size += following.size
+        return operations, False
+
+    def _next(self, linger_until: float) -> _Operation[Any] | None:
+        patience = linger_until - time.monotonic()
+        if self._arriving > 0 and patience > 0:
+            return self._inbox.get(timeout=patience)
+        return self._inbox.get_nowait()
+
+    def _answer(self, operations: list[_Operation[Any]]) -> None:
+        def deliver() -> None:
+            for operation in operations:
+                operation.done(operation.result)
+
+        try:
+            self._token.run_sync_soon(deliver)
+        except trio.RunFinishedError:
+            return

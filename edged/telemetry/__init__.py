@@ -1,0 +1,1 @@
+"""What the box tells about itself: the log, the clock, the standing conditions, the live snapshots."""

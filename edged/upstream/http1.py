@@ -1,0 +1,202 @@
+"""One HTTP/1.1 connection to a destination: requests one after the other, on h11.
+
+Sending and reading run at once, so that an answer given while the body is still going out (413, 401, 503) is read and
+not lost. After such an answer the rest of the body is not sent and the connection is not used again. The body goes to
+the socket piece by piece; h11 counts the bytes and never copies them.
+
+Invariants: one exchange at a time. `reusable` is True only between exchanges of which everything, in both directions,
+is known to be over. However an exchange ends, by cancellation too, the connection is then reusable or to be closed.
+"""
+
+import math
+from contextlib import aclosing
+from functools import partial
+
+import h11
+import trio
+
+from edged.upstream.beside import beside
+from edged.upstream.dial import Timeouts
+from edged.upstream.endpoint import Endpoint
+from edged.upstream.message import Answer, NoAnswer, Phase, Request, Response, parts
+from edged.upstream.transport import Transport
+
+PART_BYTES = 64 << 10
+"""Sent at a time, each with the deadline for progress: more than 1 kB/s is asked of the slowest link."""
+MAX_HEAD_BYTES = 64 << 10
+"""Of an answer's head; nginx, Apache and Orthanc stay below 8 KiB."""
+FIRST_REFUSAL = 300
+"""From this status on the rest of a body is unwanted; a 2xx may begin while the peer still reads."""
+LAST_SEND_GRACE_S = 1.0
+"""For the last send to return when its answer is already there; normally the time of one scheduling."""
+
+
+class Http1Connection:
+    """A connected transport that speaks HTTP/1.1."""
+
+    def __init__(self, transport: Transport, endpoint: Endpoint, timeouts: Timeouts) -> None:
+        self._transport = transport
+        self._endpoint = endpoint
+        self._timeouts = timeouts
+        self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
+        self.reusable = True
+        self._idle_since = trio.current_time()
+
+    async def exchange(self, request: Request) -> Response:
+        """Send `request` and read its answer. Raises NoAnswer, and what the body's pieces raise."""
+        self.reusable = False
+        running = _Exchange(request)
+        async with beside(partial(self._send, running)):
+            response = await self._receive(running)
+            if self._protocol.our_state is h11.DONE:
+                with trio.move_on_after(LAST_SEND_GRACE_S):
+                    await running.sent.wait()
+        self._finish(running)
+        return response
+
+    def is_stale(self) -> bool:
+        """Tell whether an idle connection is not to be trusted: too old, or the peer has said something unasked."""
+        old = trio.current_time() - self._idle_since > self._timeouts.idle_s
+        return old or self._transport.has_unread()
+
+    def close(self) -> None:
+        """Close at once."""
+        self.reusable = False
+        self._transport.close()
+
+    def _finish(self, running: "_Exchange") -> None:
+        ours, theirs = self._protocol.our_state, self._protocol.their_state
+        clean = self._protocol.trailing_data == (b"", False)
+        if running.sent.is_set() and ours is theirs is h11.DONE and clean:
+            self._protocol.start_next_cycle()
+            self._idle_since = trio.current_time()
+            self.reusable = True
+
+    # Sending
+
+    async def _send(self, running: "_Exchange") -> None:
+        request = running.request
+        head = self._protocol.send(self._head(request)) or b""
+        if not request.content_length:
+            self._protocol.send(h11.EndOfMessage())
+        if not await self._pass_on(head, running):
+            return
+        if request.body is not None and not await self._send_body(running):
+            return
+        running.sent.set()
+        if running.answer.status is None:
+            running.patience.deadline = trio.current_time() + self._timeouts.answer_s
+
+    def _head(self, request: Request) -> h11.Request:
+        headers = [("Host", self._endpoint.authority), *request.headers]
+        if request.content_length is not None:
+            headers.append(("Content-Length", str(request.content_length)))
+        return h11.Request(method=request.method, target=request.target, headers=headers)
+
+    async def _send_body(self, running: "_Exchange") -> bool:
+        """Send the body; False when the peer takes no more or wants no more of it."""
+        body = running.request.body
+        if body is None:
+            raise AssertionError("only a request with a body gets here")
+        async with aclosing(parts(body, PART_BYTES)) as pieces:
+            async for part in pieces:
+                if running.refused:
+                    return False
+                self._protocol.send_with_data_passthrough(h11.Data(data=part))  # type: ignore[arg-type]
+                running.sent_bytes += len(part)
+                if running.sent_bytes == body.length:
+                    # Before the last send, or an answer that comes while it returns would look like an early one.
+                    self._protocol.send(h11.EndOfMessage())
+                if not await self._pass_on(part, running):
+                    return False
+        return True
+
+    async def _pass_on(self, data: bytes | memoryview, running: "_Exchange") -> bool:
+        with trio.move_on_after(self._timeouts.send_s) as patience:
+            if await self._transport.send(data):
+                return True
+        if patience.cancelled_caught and not running.refused:
+            text = f"{self._endpoint.peer} took no more of the request for {self._timeouts.send_s:g} s"
+            raise running.no_answer(Phase.BODY, text)
+        if not patience.cancelled_caught:
+            # What the peer said before it went is read first; a dead socket does not keep the reader waiting.
+            running.patience.deadline = trio.current_time() + self._timeouts.body_s
+        return False
+
+    # Reading
+
+    async def _receive(self, running: "_Exchange") -> Response:
+        with running.patience:
+            while True:
+                event = self._next_event(running)
+                if event is h11.NEED_DATA:
+                    await self._receive_some(running)
+                elif isinstance(event, h11.InformationalResponse):
+                    if running.sent.is_set():
+                        running.patience.deadline = trio.current_time() + self._timeouts.answer_s
+                elif isinstance(event, h11.Response):
+                    running.version = event.http_version.decode("ascii")
+                    running.answer.begin(event.status_code, list(event.headers))
+                    running.patience.deadline = trio.current_time() + self._timeouts.body_s
+                elif isinstance(event, h11.Data):
+                    running.answer.add(event.data)
+                    if running.answer.too_long:
+                        return running.answer.response(running.version)
+                else:
+                    running.ended = True
+                    return running.answer.response(running.version)
+        raise self._too_late(running)
+
+    def _next_event(self, running: "_Exchange") -> object:
+        try:
+            return self._protocol.next_event()
+        except h11.ProtocolError as error:
+            phase = Phase.HTTP if running.answer.status is None else Phase.BODY
+            raise running.no_answer(phase, f"malformed answer from {self._endpoint.peer}: {error}") from None
+
+    async def _receive_some(self, running: "_Exchange") -> None:
+        data = await self._transport.receive()
+        if not data and running.answer.status is None:
+            raise self._closed_unanswered(running)
+        if running.answer.status is not None:
+            running.patience.deadline = trio.current_time() + self._timeouts.body_s
+        self._protocol.receive_data(bytes(data))
+
+    def _closed_unanswered(self, running: "_Exchange") -> NoAnswer:
+        peer = self._endpoint.peer
+        if self._transport.tls_fault:
+            return running.no_answer(Phase.TLS, f"{peer} ended TLS: {self._transport.tls_fault}")
+        if not running.sent.is_set():
+            return running.no_answer(Phase.BODY, f"{peer} closed the connection while the request was sent")
+        begun = "in the head of its answer" if self._protocol.trailing_data[0] else "without an answer"
+        return running.no_answer(Phase.HTTP, f"{peer} closed the connection {begun}")
+
+    def _too_late(self, running: "_Exchange") -> NoAnswer:
+        peer = self._endpoint.peer
+        if running.answer.status is None:
+            return running.no_answer(Phase.HTTP, f"no answer from {peer} within {self._timeouts.answer_s:g} s")
+        text = f"the answer of {peer} stopped for {self._timeouts.body_s:g} s"
+        return running.no_answer(Phase.BODY, text)
+
+
+class _Exchange:
+    """What the sending and the reading half know of each other."""
+
+    __slots__ = ("answer", "ended", "patience", "request", "sent", "sent_bytes", "version")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.answer = Answer()
+        self.version = ""
+        self.ended = False
+        self.sent = trio.Event()
+        self.sent_bytes = 0
+        self.patience = trio.CancelScope(deadline=math.inf)
+
+    @property
+    def refused(self) -> bool:
+        """The rest of the body is unwanted."""
+        return self.ended or (self.answer.status or 0) >= FIRST_REFUSAL
+
+    def no_answer(self, phase: Phase, text: str) -> NoAnswer:
+        return NoAnswer(phase, text, sent_bytes=self.sent_bytes)

@@ -1,0 +1,193 @@
+"""What goes to a destination and what comes back: requests, responses, and why there was none.
+
+Values only, no I/O. A request names its body by length and can give its pieces again, so that a retry needs no copy.
+A response's body is bounded: reports are small, and a peer that sends more is cut, visibly.
+
+Invariants: a `Request` that exists can be written to a wire as it is (no header injection, no framing fields: those
+belong to the connection). Everything that is not a complete response is a `NoAnswer`, named by phase.
+"""
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+ANSWER_LIMIT_BYTES = 4 << 20
+"""Kept of one response: a store report of some 20,000 instances."""
+DRAIN_LIMIT_BYTES = 16 << 20
+"""Read and dropped beyond it, to keep the connection; what is longer ends the exchange."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TARGET = re.compile(r"(?:/[!-~]*|\*)")
+_FIELD_VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
+_CONNECTION_FIELDS = frozenset(
+    "connection content-length expect host http2-settings keep-alive proxy-connection te trailer "
+    "transfer-encoding upgrade".split()
+)
+
+
+class Body(Protocol):
+    """The payload of a request: its length in bytes is known before the first piece."""
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+
+    def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
+        """Give the bytes from the start; may be called again for a retry. A piece is used up before the next is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class BytesBody:
+    """A small body that is in memory already."""
+
+    content: bytes
+
+    @property
+    def length(self) -> int:
+        """Bytes in all."""
+        return len(self.content)
+
+    async def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
+        """Give the whole in one piece."""
+        if self.content:
+            yield self.content
+
+
+class BodyLengthError(ValueError):
+    """A body gave more or fewer bytes than its length: a defect on this side, never the peer's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to an endpoint: `target` in origin-form, header fields without those that frame the message.
+
+    Raises ValueError where a part could not be sent as it is. Source: RFC 9110 5.1, 5.5; RFC 9112 3.2.1.
+    """
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: Body | None = None
+
+    def __post_init__(self) -> None:
+        if not _TOKEN.fullmatch(self.method):
+            raise ValueError(f"not a method: {self.method!r}")
+        if not _TARGET.fullmatch(self.target):
+            raise ValueError(f"not a target in origin-form: {self.target!r}")
+        for name, value in self.headers:
+            if not _TOKEN.fullmatch(name):
+                raise ValueError(f"not a header field name: {name!r}")
+            if name.lower() in _CONNECTION_FIELDS:
+                raise ValueError(f"the connection writes this header field itself: {name}")
+            if not _FIELD_VALUE.fullmatch(value):
+                raise ValueError(f"the value of header field {name} cannot be sent")
+
+    @property
+    def content_length(self) -> int | None:
+        """The Content-Length to send, None where none belongs. Source: RFC 9110 8.6."""
+        if self.body is not None:
+            return self.body.length
+        return 0 if self.method in {"POST", "PUT", "PATCH"} else None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One final response. `headers` have lower-case names; `truncated` says that `body` is only the beginning."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = field(repr=False)
+    truncated: bool
+    http_version: str
+
+
+class Phase(StrEnum):
+    """How far a request came before it failed."""
+
+    DNS = "dns"
+    TCP = "tcp"
+    TLS = "tls"
+    AUTH = "auth"
+    HTTP = "http"
+    BODY = "body"
+    VERDICT = "verdict"
+
+
+class NoAnswer(Exception):  # noqa: N818 - it is not an error of ours but a fact about the peer
+    """No complete response was had.
+
+    `text` names host and port, never credentials. `sent_bytes` counts what of the body was handed to the socket.
+    `not_processed` is True only where the peer provably did not act on the request.
+    """
+
+    def __init__(
+        self,
+        phase: Phase,
+        text: str,
+        *,
+        sent_bytes: int = 0,
+        not_processed: bool = False,
+        http2: bool = False,
+    ) -> None:
+        super().__init__(f"{phase}: {text}")
+        self.phase = phase
+        self.text = text
+        self.sent_bytes = sent_bytes
+        self.not_processed = not_processed
+        self.http2 = http2
+
+
+class Answer:
+    """A response while it comes in; keeps at most `limit` bytes of its body and counts what it dropped."""
+
+    __slots__ = ("_dropped", "_kept", "_limit", "headers", "status")
+
+    def __init__(self, limit: int = ANSWER_LIMIT_BYTES) -> None:
+        self.status: int | None = None
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self._kept = bytearray()
+        self._dropped = 0
+        self._limit = limit
+
+    def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Take the final head."""
+        self.status = status
+        self.headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers)
+
+    def add(self, data: bytes | bytearray) -> None:
+        """Take some of the body."""
+        room = self._limit - len(self._kept)
+        self._kept += data[:room]
+        self._dropped += max(0, len(data) - room)
+
+    @property
+    def too_long(self) -> bool:
+        """More than is worth reading to the end."""
+        return self._dropped > DRAIN_LIMIT_BYTES
+
+    def response(self, http_version: str) -> Response:
+        """The response, once its head has come."""
+        if self.status is None:
+            raise AssertionError("a response is made after its head")
+        return Response(self.status, self.headers, bytes(self._kept), self._dropped > 0, http_version)
+
+
+async def parts(body: Body, size: int) -> AsyncGenerator[memoryview, None]:
+    """Give the body in parts of at most `size` bytes, none empty, exactly `body.length` bytes in all.
+
+    Raises BodyLengthError where the body breaks its word; the exceptions of its pieces pass through.
+    """
+    left = body.length
+    async with aclosing(body.pieces()) as pieces:
+        async for piece in pieces:
+            view = memoryview(piece).cast("B")
+            left -= len(view)
+            if left < 0:
+                raise BodyLengthError(f"the body gave more than its {body.length} bytes")
+            for start in range(0, len(view), size):
+                yield view[start : start + size]
+    if left:
+        raise BodyLengthError(f"the body ended {left} bytes before its {body.length}")

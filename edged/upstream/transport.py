@@ -1,0 +1,97 @@
+"""One byte stream to a peer, plain or TLS, that can still be read when it can no longer be written.
+
+A peer that refuses an upload often answers, closes, and resets what is still coming. The answer then lies in the
+receive buffer while sending fails. So a failed send is a fact to ask for, not an exception, and it stays below TLS,
+whose stream would otherwise refuse to decrypt what has already arrived.
+
+Invariants: one task sends, one task receives. `close` is immediate, may be called at any time and any number of times, and
+ends both. No method raises for what the peer did, but `handshake`.
+"""
+
+import select
+import ssl
+
+import trio
+
+RECEIVE_BYTES = 64 << 10
+
+
+class Transport:
+    """A connected stream; `alpn` is what TLS negotiated, None on plain sockets."""
+
+    def __init__(
+        self, stream: trio.SocketStream, context: ssl.SSLContext | None = None, *, server_hostname: str = ""
+    ) -> None:
+        self._socket = _Socket(stream)
+        self._tls: trio.SSLStream[_Socket] | None = None
+        if context is not None:
+            self._tls = trio.SSLStream(
+                self._socket, context, server_hostname=server_hostname, https_compatible=True
+            )
+        self._stream: trio.abc.Stream = self._tls or self._socket
+        self.alpn: str | None = None
+        self.tls_fault: str | None = None
+
+    async def handshake(self) -> None:
+        """Do the TLS handshake. Raises trio.BrokenResourceError from what was wrong."""
+        if self._tls is not None:
+            await self._tls.do_handshake()
+            self.alpn = self._tls.selected_alpn_protocol()
+
+    async def send(self, data: bytes | memoryview) -> bool:
+        """Send all of it; False when the peer takes no more."""
+        try:
+            await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return False
+        return not self._socket.send_failed
+
+    async def receive(self) -> bytes | bytearray:
+        """Give what has come; empty when nothing will come any more, whatever the reason."""
+        try:
+            return await self._stream.receive_some(RECEIVE_BYTES)
+        except trio.BrokenResourceError as error:
+            if isinstance(error.__cause__, ssl.SSLError):
+                self.tls_fault = (error.__cause__.reason or "broken").lower().replace("_", " ")
+            return b""
+        except trio.ClosedResourceError:
+            return b""
+
+    def has_unread(self) -> bool:
+        """Tell without waiting whether the socket has bytes, an end or an error to read."""
+        return self._socket.has_unread()
+
+    def close(self) -> None:
+        """Close the socket; tasks that wait on it are woken."""
+        self._socket.close()
+
+
+class _Socket(trio.abc.Stream):
+    """The socket below: remembers a failed send instead of raising."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self.send_failed = False
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError:
+            self.send_failed = True
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._stream.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def has_unread(self) -> bool:
+        poll = select.poll()
+        poll.register(self._stream.socket.fileno(), select.POLLIN | select.POLLRDHUP)
+        return bool(poll.poll(0))
+
+    def close(self) -> None:
+        self._stream.socket.close()

@@ -1,0 +1,88 @@
+"""The writer: groups are replayed alone after an error, nobody is answered from an aborted group."""
+
+from pathlib import Path
+
+import lmdb
+import outcome
+import pytest
+import trio
+
+from edged.store.environment import opened
+from edged.store.errors import StoreFailed, StoreFull
+from edged.store.schema import META
+from edged.store.store import Store
+from edged.store.transaction import Transaction
+from edged.store.writer import Group, InlineWriter
+from tests.support.store_kit import CAPACITY
+
+
+def putting(name: bytes, value: bytes = b"1") -> "object":
+    return lambda txn: txn.put(META, name, value)
+
+
+async def test_one_failing_member_does_not_touch_the_others(store: Store) -> None:
+    results: dict[str, outcome.Outcome[None]] = {}
+
+    def fail(txn: Transaction) -> None:
+        txn.put(META, b"half", b"done")
+        raise ValueError("mine alone")
+
+    async def run(name: str, apply: object) -> None:
+        results[name] = await outcome.acapture(store.write, apply)
+
+    async with trio.open_nursery() as nursery:
+        for index in range(20):
+            nursery.start_soon(run, f"good{index}", putting(b"good%d" % index))
+        nursery.start_soon(run, "bad", fail)
+    assert isinstance(results.pop("bad"), outcome.Error)
+    assert all(isinstance(result, outcome.Value) for result in results.values())
+    assert store.read_now(lambda txn: txn.get(META, b"half")) is None
+    assert store.read_now(lambda txn: all(txn.get(META, b"good%d" % index) for index in range(20)))
+
+
+def test_a_full_map_is_about_one_operation(tmp_path: Path) -> None:
+    with opened(tmp_path, CAPACITY) as environment:
+        writer = InlineWriter(environment)
+        with pytest.raises(StoreFull):
+            writer.run_now(lambda txn: txn.put(META, b"huge", bytes(CAPACITY)))
+        writer.run_now(lambda txn: txn.put(META, b"small", b"1"))
+
+
+def test_a_key_that_lmdb_refuses_hurts_only_its_own_operation(tmp_path: Path) -> None:
+    with opened(tmp_path, CAPACITY) as environment:
+        writer = InlineWriter(environment)
+        with pytest.raises(lmdb.BadValsizeError):
+            writer.run_now(lambda txn: txn.put(META, bytes(600), b"1"))
+        writer.run_now(lambda txn: txn.put(META, b"small", b"1"))
+
+
+def test_after_an_error_of_the_device_nothing_is_acknowledged(tmp_path: Path) -> None:
+    def broken(_: Transaction) -> None:
+        raise lmdb.DiskError("input/output error")
+
+    with opened(tmp_path, CAPACITY) as environment:
+        writer = InlineWriter(environment)
+        with pytest.raises(StoreFailed, match="Check the disk"):
+            writer.run_now(broken)
+        with pytest.raises(StoreFailed):
+            writer.run_now(lambda txn: txn.put(META, b"small", b"1"))
+
+
+def test_a_device_error_in_a_group_answers_no_member_yes(tmp_path: Path) -> None:
+    results: list[outcome.Outcome[None]] = []
+
+    def broken(_: Transaction) -> None:
+        raise lmdb.DiskError("input/output error")
+
+    with opened(tmp_path, CAPACITY) as environment:
+        group = Group(environment)
+        operations = [group.operation(apply, 0, results.append) for apply in (putting(b"a"), broken, putting(b"b"))]
+        group.commit(operations)
+        assert all(isinstance(each.result, outcome.Error) for each in operations)
+
+
+async def test_a_cancelled_write_is_still_waited_for(store: Store) -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await store.write(putting(b"late"))
+    assert store.read_now(lambda txn: txn.get(META, b"late")) == b"1"

@@ -1,0 +1,55 @@
+"""Instances to put into a real store, and what tests ask of one."""
+
+import hashlib
+
+from edged.store.admission import Admitted
+from edged.store.integrity import check
+from edged.store.records import Instance
+from edged.store.store import Store
+from edged.store.upload import upload
+
+CAPACITY = 256 << 20
+
+
+def instance_of(data: bytes, uid: str, **changes: object) -> Instance:
+    """A record for made-up bytes: the store never looks inside them."""
+    fields: dict[str, object] = {
+        "sop_instance_uid": uid,
+        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.2",
+        "study_instance_uid": "1.2.3",
+        "series_instance_uid": "1.2.3.4",
+        "transfer_syntax_uid": "1.2.840.10008.1.2.1",
+        "size": len(data),
+        "dataset_offset": 0,
+        "exit_length": len(data),
+        "file_digest": hashlib.blake2b(data, digest_size=32).digest(),
+        "dataset_digest": hashlib.blake2b(data, digest_size=32).digest(),
+        "received": 1000.0,
+        "intake": "test",
+        "destinations": (1,),
+        "required": (1,),
+        "attributes": {"PatientID": b"P1"},
+    }
+    return Instance(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+async def put(store: Store, data: bytes, uid: str, **changes: object) -> Admitted:
+    """Upload bytes in uneven pieces and admit them."""
+    reservation = store.space.open()
+    try:
+        async with upload(store, reservation) as begun:
+            for at in range(0, len(data), 100_003):
+                await begun.add(data[at : at + 100_003])
+            return await begun.admit(instance_of(data, uid, **changes))
+    finally:
+        reservation.close()
+
+
+async def stored_bytes(store: Store, number: int, size: int) -> bytes:
+    """Read an instance back."""
+    return b"".join([piece async for batch in store.stream(number, size) for piece in batch])
+
+
+def problems(store: Store) -> list[str]:
+    """What the integrity check says."""
+    return store.read_now(lambda txn: list(check(txn)))
