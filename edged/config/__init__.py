@@ -4,6 +4,19 @@
 once. Each component is handed its own section and nothing else.
 """
 
+from edged.config.choices import (
+    AuthKind,
+    ClockMode,
+    Duplicate,
+    Evidence,
+    Exemption,
+    HTTPVersion,
+    Proof,
+    ReasonVerdict,
+    Role,
+    Transcode,
+    Verify,
+)
 from edged.config.credentials import CredentialError, locate, missing_files, read_secret
 from edged.config.loading import ConfigError, default_settings, find, load, parse
 from edged.config.settings import (
@@ -23,17 +36,28 @@ from edged.config.settings import (
 __all__ = [
     "Access",
     "Auth",
+    "AuthKind",
     "Box",
+    "ClockMode",
     "Commitment",
     "ConfigError",
     "CredentialError",
     "Destination",
     "DestinationTLS",
+    "Duplicate",
+    "Evidence",
+    "Exemption",
+    "HTTPVersion",
     "Notifications",
     "Origin",
+    "Proof",
+    "ReasonVerdict",
+    "Role",
     "Settings",
     "Store",
     "Token",
+    "Transcode",
+    "Verify",
     "default_settings",
     "find",
     "load",

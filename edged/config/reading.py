@@ -55,6 +55,7 @@ class Reader:
         fields = self._fields(Settings, document, _Place())
         names = {entry.mark.name: entry.field for entry in entries(Settings)}
         self.unclean = frozenset(name for name in document if names.get(name) not in fields)
+        self.problems = [_printable(problem) for problem in self.problems]
         return Settings(**fields)
 
     def _fields(self, kind: type[msgspec.Struct], table: dict[str, object], place: _Place) -> dict[str, Any]:
@@ -138,5 +139,10 @@ def _label(mark: Tables, table: object, number: int) -> str:
 
 def _shown(value: object) -> str:
     """Return a value as it could have been written, on one line, not longer than fits there."""
-    written = json.dumps(value, ensure_ascii=False, default=str)
+    written = _printable(json.dumps(value, ensure_ascii=False, default=str))
     return written if len(written) <= 72 else f"{written[:69]}..."
+
+
+def _printable(text: str) -> str:
+    """Return a text that does nothing to a terminal."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

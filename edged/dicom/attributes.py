@@ -17,8 +17,8 @@ SERIES_INSTANCE_UID: Final = "SeriesInstanceUID"
 
 _KEYWORDS = """
     SpecificCharacterSet ImageType InstanceCreationDate InstanceCreationTime SOPClassUID SOPInstanceUID
-    TimezoneOffsetFromUTC
-    StudyDate SeriesDate AcquisitionDate ContentDate AcquisitionDateTime StudyTime SeriesTime AcquisitionTime ContentTime
+    TimezoneOffsetFromUTC StudyDate SeriesDate AcquisitionDate ContentDate AcquisitionDateTime
+    StudyTime SeriesTime AcquisitionTime ContentTime
     AccessionNumber Modality Manufacturer InstitutionName ReferringPhysicianName StationName StudyDescription
     SeriesDescription PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex PatientAge
     BodyPartExamined ProtocolName StudyInstanceUID SeriesInstanceUID StudyID SeriesNumber AcquisitionNumber

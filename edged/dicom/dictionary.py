@@ -27,19 +27,19 @@ Creators = Mapping[int, str]
 
 
 @lru_cache(maxsize=8192)
-def _public(tag: int) -> str:
+def _public(tag: int) -> bytes:
     try:
-        return dictionary_VR(tag)
+        return dictionary_VR(tag).encode("ascii")
     except KeyError:
-        return "UN"
+        return b"UN"
 
 
 @lru_cache(maxsize=1024)
-def _private(tag: int, creator: str) -> str:
+def _private(tag: int, creator: str) -> bytes:
     try:
-        return private_dictionary_VR(tag, creator)
+        return private_dictionary_VR(tag, creator).encode("ascii")
     except KeyError:
-        return "UN"
+        return b"UN"
 
 
 def is_private_creator(tag: int) -> bool:
@@ -52,20 +52,20 @@ def implicit_vr(tag: int, creators: Creators, context: Context) -> bytes:
     if not tag & 0x10000:
         vr = _public(tag)
     elif is_private_creator(tag):
-        vr = "LO"
+        vr = b"LO"
     else:
         creator = creators.get(tag >> 8)
-        vr = _private(tag, creator) if creator else "UN"
-    return vr.encode("ascii") if len(vr) == 2 else _chosen(vr, tag, context)
+        vr = _private(tag, creator) if creator else b"UN"
+    return vr if len(vr) == 2 else _chosen(vr, tag, context)
 
 
-def _chosen(vr: str, tag: int, context: Context) -> bytes:
-    if vr == "US or SS":
+def _chosen(vr: bytes, tag: int, context: Context) -> bytes:
+    if vr == b"US or SS":
         return b"SS" if context.get(PIXEL_REPRESENTATION) == 1 else b"US"
-    if vr == "US or OW":
+    if vr == b"US or OW":
         return b"US" if context.get(LUT_DESCRIPTOR) == 1 else b"OW"
-    if vr == "OB or OW":
+    if vr == b"OB or OW":
         bits = WAVEFORM_BITS_ALLOCATED if tag >> 16 == 0x5400 else BITS_ALLOCATED
         is_overlay = tag >> 24 == 0x60
         return b"OB" if context.get(bits, 16) <= 8 and not is_overlay else b"OW"
-    return b"OW" if vr.endswith("OW") else b"UN"
+    return b"OW" if vr.endswith(b"OW") else b"UN"

@@ -96,7 +96,14 @@ class Frame:
                 return order
         return None
 
-    def header(self, view: memoryview, at: int) -> Header | None:
+    def settle_order(self, view: memoryview, at: int) -> None:
+        """Correct the byte order by the first group number: they are small, and 0008H in the wrong order is 0800H."""
+        if len(view) - at >= 2 and view[at] ^ view[at + 1]:
+            small_first = view[at + 1] == 0
+            if small_first or view[at] == 0:
+                self.order = LITTLE if small_first else BIG
+
+    def header(self, view: memoryview | bytearray, at: int) -> Header | None:
         """The header at `at`; None when the view holds less than all of it.
 
         The VR is empty where the element tells none: items, and elements in implicit VR.
@@ -110,9 +117,6 @@ class Frame:
             return tag, b"", self.order.long(view, at + 4)[0], 8
         if self.explicit is None:
             self.explicit = looks_like_vr(vr)
-            if group & 0xFF == 0 and self.end == ENDLESS:
-                self._turn_order()
-                return self.header(view, at)
         if not self.explicit or not looks_like_vr(vr):
             return tag, b"", self.order.long(view, at + 4)[0], 8
         if vr in SHORT_VRS or (length and vr not in LONG_VRS):
@@ -120,7 +124,3 @@ class Frame:
         if room < 12:
             return None
         return tag, vr, self.order.long(view, at + 8)[0], 12
-
-    def _turn_order(self) -> None:
-        """Groups begin with small numbers: 0008H, read in the wrong order, is 0800H."""
-        self.order = BIG if self.order is LITTLE else LITTLE

@@ -15,9 +15,7 @@ _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*+)"')
 _ESCAPED: Final = re.compile(r"\\(.)")
 _UNSAFE: Final = re.compile(r'(["\\])')
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_PIECES: Final = {
-    separator: re.compile(rf'(?:[^{separator}"]++|"(?:[^"\\]|\\.)*+"?+)*+') for separator in (",", ";")
-}
+_PIECES: Final = {separator: re.compile(rf'(?:[^{separator}"]++|"(?:[^"\\]|\\.)*+"?+)*+') for separator in (",", ";")}
 
 
 def split_quoted(value: str, separator: str) -> list[str]:

@@ -38,9 +38,7 @@ class MediaType:
         return self.parameters.get(name)
 
     def __str__(self) -> str:
-        return "; ".join(
-            [self.essence, *(f"{name}={_value(text)}" for name, text in self.parameters.items())]
-        )
+        return "; ".join([self.essence, *(f"{name}={_value(text)}" for name, text in self.parameters.items())])
 
 
 def parse_media_type(value: str) -> MediaType:

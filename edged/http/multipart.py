@@ -257,11 +257,7 @@ def _head_end(buffer: bytes, start: int, limit: int) -> int | None:
     for empty in (b"\r\n", b"\n"):
         if buffer.startswith(empty, start):
             return start + len(empty)
-    ends = [
-        found + len(blank)
-        for blank in (b"\n\r\n", b"\n\n")
-        if (found := buffer.find(blank, start, limit)) >= 0
-    ]
+    ends = [found + len(blank) for blank in (b"\n\r\n", b"\n\n") if (found := buffer.find(blank, start, limit)) >= 0]
     return min(ends, default=None)
 
 

@@ -1,6 +1,7 @@
 """Answers that the server gives by itself, and what every answer carries.
 
-What may live here: octets of HTTP/1 answers made without an application, reason phrases, the Date field. No state.
+What may live here: octets of HTTP/1 answers made without an application, reason phrases, the Date field. No
+state.
 """
 
 from email.utils import formatdate

@@ -1,7 +1,8 @@
 """The moment when serving ends, as the connections see it.
 
-What may live here: the one flag and who waits for it. A connection that runs its own tasks awaits `begun`; one that waits
-for its next request does so inside `interruptible`, which costs no task. Invariant: it begins once and never ends.
+What may live here: the one flag and who waits for it. A connection that runs its own tasks awaits `begun`;
+one that waits for its next request does so inside `interruptible`, which costs no task. Invariant: it begins
+once and never ends.
 """
 
 from collections.abc import Iterator

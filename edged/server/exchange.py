@@ -1,10 +1,10 @@
 """One request and the application task that answers it.
 
-What may live here: the seam to hypercorn. hypercorn's `HTTPStream` and `WSStream` are kept: they are the ASGI state machines
-between protocol events and an application, and ask a task group to start it. `Exchange` is that task group, one for each
-request. It owns the inbox, adds what the wire knows to the scope, and guards the application: whatever it raises ends in
-a log entry and, if nothing was sent yet, a 500, never in another exchange. Invariant: `on_done` runs exactly once, after the
-application has returned.
+What may live here: the seam to hypercorn. hypercorn's `HTTPStream` and `WSStream` are kept: they are the ASGI
+state machines between protocol events and an application, and ask a task group to start it. `Exchange` is
+that task group, one for each request. It owns the inbox, adds what the wire knows to the scope, and guards
+the application: whatever it raises ends in a log entry and, if nothing was sent yet, a 500, never in another
+exchange. Invariant: `on_done` runs exactly once, after the application has returned.
 """
 
 import contextlib
@@ -32,6 +32,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 SendEvent = Callable[[Event], Awaitable[None]]
+AppPut = Callable[[Message], Awaitable[None]]
+AppSend = Callable[[Message | None], Awaitable[None]]
 
 LOG = logging.getLogger("edged.server")
 NO_STATE = ConnectionState({})
@@ -78,19 +80,21 @@ class Exchange:
         self._peer = peer
         self._nursery = nursery
         self.inbox = inbox
+        self.over = False  # the server has ended the exchange: the application may send no more
         self.on_sent: Callable[[], Awaitable[None]] = _nothing  # after each message that may go out now
         self.on_done: Callable[[], None] = _done
 
     def http(self, stream_id: int, send: SendEvent) -> HTTPStream:
-        """hypercorn's state machine for a request with an answer; its events go to `send`."""
+        """Hypercorn's state machine for a request with an answer; its events go to `send`."""
         return HTTPStream(*self._stream_arguments(send, stream_id))
 
     def websocket(self, stream_id: int, send: SendEvent) -> WSStream:
-        """hypercorn's state machine for a WebSocket; its events go to `send`."""
+        """Hypercorn's state machine for a WebSocket; its events go to `send`."""
         return WSStream(*self._stream_arguments(send, stream_id))
 
-    async def spawn_app(self, app: Any, config: Config, scope: Scope, send: Any) -> Callable[[Message], Awaitable[None]]:
-        """hypercorn's TaskGroup: start the application for `scope`; the way to its inbox."""
+    async def spawn_app(self, *call: Any) -> AppPut:  # noqa: ANN401
+        """Hypercorn's TaskGroup, called with (application, configuration, scope, send): the way to the inbox."""
+        scope, send = call[2:]
         scope["asgi"] = {"version": "3.0", "spec_version": "2.4"}
         for name in NOT_OFFERED:
             scope["extensions"].pop(name, None)
@@ -98,12 +102,14 @@ class Exchange:
         self._nursery.start_soon(self._run, scope, send)
         return self.inbox.put
 
-    def spawn(self, function: Callable[..., Awaitable[None]], *arguments: Any) -> None:
-        """hypercorn's TaskGroup: a task beside the application."""
+    def spawn(self, function: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Hypercorn's TaskGroup: a task beside the application."""
         self._nursery.start_soon(function, *arguments)
 
-    async def _run(self, scope: Scope, stream_send: Callable[[Message | None], Awaitable[None]]) -> None:
+    async def _run(self, scope: Scope, stream_send: AppSend) -> None:
         async def send(message: Message) -> None:
+            if self.over:
+                raise Disconnected("the server has ended this exchange")
             await stream_send(message)
             if message["type"] != "http.response.start":
                 await self.on_sent()

@@ -1,9 +1,10 @@
 """A pure check of each HTTP/1 request head, made before h11 sees it.
 
-What may live here: the syntax of RFC 9112 that h11 is lenient about and that two parsers in a row may read differently
-(request smuggling): framing fields, Host, line ends, control characters, the version, the form of the target. No state,
-no I/O. A head is refused whole, with the status of the answer; after that the connection cannot be trusted and ends.
-Invariant: for any octets `head_length` and `check_head` return or raise HeadError, nothing else.
+What may live here: the syntax of RFC 9112 that h11 is lenient about and that two parsers in a row may read
+differently (request smuggling): framing fields, Host, line ends, control characters, the version, the form of
+the target. No state, no I/O. A head is refused whole, with the status of the answer; after that the
+connection cannot be trusted and ends. Invariant: for any octets `head_length` and `check_head` return or
+raise HeadError, nothing else.
 """
 
 import re
@@ -15,10 +16,14 @@ MAX_LENGTH_DIGITS = 15  # of a Content-Length: a petabyte; more is an attempt at
 MAX_FIELDS = 200
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TEXT = rb"[\x20-\x7e\x80-\xff\t]*"
+_METHOD = re.compile(_TOKEN)
+_VALUE = re.compile(_TEXT)
+_PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*")  # printable, without "#"
 _REQUEST_LINE = re.compile(rb"(?P<method>" + _TOKEN + rb") (?P<target>[\x21-\x7e]+) HTTP/(?P<version>[0-9]\.[0-9])")
-_FIELD = re.compile(rb"(?P<name>" + _TOKEN + rb"):[ \t]*(?P<value>[\x20-\x7e\x80-\xff\t]*)")
+_FIELD = re.compile(rb"(?P<name>" + _TOKEN + rb"):(?P<value>" + _TEXT + rb")")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]+)(?::[0-9]{0,5})?")
-_ABSOLUTE = re.compile(rb"(?i:https?)://(?P<authority>[^/?#@]+)(?P<rest>[/?].*)?")
+_ABSOLUTE = re.compile(rb"(?i:https?)://(?P<authority>[^/?#@]+)(?P<rest>[/?][^#]*)?")
 
 
 class Refusal(Enum):
@@ -40,10 +45,12 @@ class Refusal(Enum):
 
     @property
     def status(self) -> HTTPStatus:
+        """Of the answer."""
         return self.value[0]
 
     @property
     def text(self) -> str:
+        """Of the answer."""
         return self.value[1]
 
 
@@ -101,15 +108,26 @@ def is_host(value: bytes) -> bool:
     return _HOST.fullmatch(value) is not None
 
 
+def is_method(value: bytes) -> bool:
+    """Whether `value` is a token (RFC 9110 9.1)."""
+    return _METHOD.fullmatch(value) is not None
+
+
+def is_value(value: bytes) -> bool:
+    """Whether `value` has no control characters but tabs (RFC 9110 5.5)."""
+    return _VALUE.fullmatch(value) is not None
+
+
+def is_target(method: bytes, value: bytes) -> bool:
+    """Whether `value` is a path with its query, or the asterisk of OPTIONS (RFC 9112 3.2.1, 3.2.4)."""
+    return _PATH.fullmatch(value) is not None or (value == b"*" and method == b"OPTIONS")
+
+
 def _check_target(method: bytes, target: bytes) -> None:
     if method == b"CONNECT":
         raise HeadError(Refusal.CONNECT)
-    if b"#" in target:
-        raise HeadError(Refusal.TARGET)
-    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
-        return
     absolute = _ABSOLUTE.fullmatch(target)
-    if absolute is None or not is_host(absolute["authority"]):
+    if not is_target(method, target) and (absolute is None or not is_host(absolute["authority"])):
         raise HeadError(Refusal.TARGET)
 
 

@@ -1,10 +1,10 @@
 """What an application's `receive()` takes its messages from.
 
-What may live here: the queue between a protocol and one application task, and its two ends' waiting. Strategy: the protocol
-puts ASGI messages as they come off the wire; adjacent pieces of a body are handed over as one, so that small frames do not
-cost a round through the application each. Invariants: a protocol that awaits `put` is held back at ROOM_BYTES; after the
-end (`*.disconnect`) nothing is queued and `receive` gives the end for ever; a body that stops in the middle ends with the
-disconnect, never with `more_body` false.
+What may live here: the queue between a protocol and one application task, and its two ends' waiting.
+Strategy: the protocol puts ASGI messages as they come off the wire; adjacent pieces of a body are handed over
+as one, so that small frames do not cost a round through the application each. Invariants: a protocol that
+awaits `put` is held back at ROOM_BYTES; after the end (`*.disconnect`) nothing is queued and `receive` gives
+the end for ever; a body that stops in the middle ends with the disconnect, never with `more_body` false.
 """
 
 import math
@@ -55,7 +55,8 @@ class Inbox:
             self._messages.append(message)
             if message.get("more_body", False) is False:
                 self._stall_s = math.inf  # the body is complete: what remains is waiting for the disconnect
-        self._arrived.unpark_all()
+        if self._arrived:
+            self._arrived.unpark_all()
 
     async def receive(self) -> Message:
         """ASGI's receive: the next message, waiting for it."""
@@ -71,7 +72,8 @@ class Inbox:
             assert self._end is not None
             return self._end
         message = self._take()
-        self._taken.unpark_all()
+        if self._taken:
+            self._taken.unpark_all()
         return message
 
     def drop(self) -> int:

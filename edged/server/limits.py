@@ -1,8 +1,8 @@
 """The limits of a listener: what one client may hold, and for how long.
 
-What may live here: numbers with their reasons, nothing that acts on them. Times are seconds and end in `_s`, sizes are
-octets and end in `_bytes`. Every wait on a client has one of these deadlines; every buffer has one of these sizes. Tests
-inject short ones.
+What may live here: numbers with their reasons, nothing that acts on them. Times are seconds and end in `_s`,
+sizes are octets and end in `_bytes`. Every wait on a client has one of these deadlines; every buffer has one
+of these sizes. Tests inject short ones.
 """
 
 from dataclasses import dataclass

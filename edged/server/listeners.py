@@ -1,9 +1,9 @@
 """Where the server listens: reading an address, opening its socket, naming the result.
 
-What may live here: listening sockets and TLS contexts, never an accepted connection. Strategy: an address is parsed into
-a frozen `Listener` long before anything is opened, so that a wrong setting is reported without side effects.
-Invariants: `open_socket` either returns a listening socket or raises OSError that names the listener; a socket file is
-removed only when nobody listens behind it.
+What may live here: listening sockets and TLS contexts, never an accepted connection. Strategy: an address is
+parsed into a frozen `Listener` long before anything is opened, so that a wrong setting is reported without
+side effects. Invariants: `open_socket` either returns a listening socket or raises OSError that names the
+listener; a socket file is removed only when nobody listens behind it.
 """
 
 import errno
@@ -55,7 +55,7 @@ class Listener:
         if colon and scheme == Kind.UNIX:
             if not rest.startswith("/"):
                 raise ListenerError(f"{value!r} needs an absolute path: write unix:/run/edged/http.sock")
-            return cls(Kind.UNIX, path=Path(rest.replace("//", "/", 1) if rest.startswith("//") else rest))
+            return cls(Kind.UNIX, path=Path("/" + rest.lstrip("/")))
         if colon and scheme == Kind.FD:
             number = rest.removeprefix("//")
             if not (number.isascii() and number.isdigit() and len(number) < 7):

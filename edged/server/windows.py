@@ -1,8 +1,9 @@
 """How much HTTP/2 peers may send beyond what is read, over all connections.
 
-What may live here: the arithmetic of windows, no protocol. Strategy: every stream starts with a small window, so that
-streams nobody reads hold little; one whose body is being read gets a large one while the pool lasts, and works more slowly
-without. Invariant: 0 <= taken <= total, so the memory behind all windows is bounded whatever the clients do.
+What may live here: the arithmetic of windows, no protocol. Strategy: every stream starts with a small window,
+so that streams nobody reads hold little; one whose body is being read gets a large one while the pool lasts,
+and works more slowly without. Invariant: 0 <= taken <= total, so the memory behind all windows is bounded
+whatever the clients do.
 """
 
 

@@ -1,9 +1,10 @@
 """The octets of one accepted connection: reading, writing with a deadline, ending.
 
-What may live here: everything that touches a connection's socket or TLS layer, nothing of HTTP. Strategy: whatever way a
-peer goes away, the reading side says `b""` and the writing side raises `Disconnected`. Invariants: no write waits longer
-than `write_s` without progress; after a write that did not finish (deadline, cancellation) nothing more is written, for
-nobody knows how much of it has arrived; ending never waits for the peer longer than it was told.
+What may live here: everything that touches a connection's socket or TLS layer, nothing of HTTP. Strategy:
+whatever way a peer goes away, the reading side says `b""` and the writing side raises `Disconnected`.
+Invariants: no write waits longer than `write_s` without progress; after a write that did not finish
+(deadline, cancellation) nothing more is written, for nobody knows how much of it has arrived; ending never
+waits for the peer longer than it was told.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import ssl
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import trio
 
@@ -134,7 +135,7 @@ def peer_of(stream: TCPStream | TLSStream) -> Peer:
     family = tcp.socket.family
     if family == socket.AF_UNIX:
         pid, uid, gid = struct.unpack(
-            "3i", cast("bytes", tcp.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+            "3i", tcp.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         )
         return Peer(None, None, False, {"edged.peer": {"uid": uid, "gid": gid, "pid": pid}})
     extensions: dict[str, dict[str, Any]] = {}

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from edged.dicomweb.event_report import EventKind
 from edged.store.chunks import write_chunks
 from edged.store.counters import NEXT_INSTANCE
 from edged.store.events import append_event
 from edged.store.instances import find_instance
 from edged.store.queue import enqueue
-from edged.store.records import Event, EventKind, Instance, Series, Study, Unowned, UnownedKind
+from edged.store.records import Event, Instance, Series, Study, Unowned, UnownedKind
 from edged.store.schema import (
     BY_SOP_INSTANCE,
     BY_STUDY,

@@ -7,9 +7,12 @@ written before they leave: a Transaction UID that a peer may know is evidence (D
 
 from collections.abc import Iterable, Sequence
 
+from msgspec import structs
+
+from edged.dicomweb.event_report import EventKind
 from edged.store.counters import NEXT_REQUEST
 from edged.store.events import append_event
-from edged.store.records import Ask, CommitmentRequest, Event, EventKind, Reference, unpack
+from edged.store.records import Ask, CommitmentRequest, Event, Reference, unpack
 from edged.store.schema import (
     ASKS,
     OPEN_REQUESTS,
@@ -36,13 +39,7 @@ def add_request(
 ) -> CommitmentRequest:
     """Write a new request with its references; its number is given here. The caller has looked for the UID."""
     number = txn.add(NEXT_REQUEST, 1)
-    numbered = CommitmentRequest(
-        number=number,
-        study_form=request.study_form,
-        received=request.received,
-        count=len(references),
-        digest=request.digest,
-    )
+    numbered = structs.replace(request, number=number, count=len(references))
     txn.put_record(REQUESTS, uid_key(transaction_uid), numbered)
     txn.put(OPEN_REQUESTS, u64_key(number), transaction_uid.encode())
     for index, reference in enumerate(references):
@@ -73,14 +70,7 @@ def decide(
     if any(reference.reason is None for reference in outcomes):
         return request
     failed = sum(reference.reason != COMMITTED for reference in outcomes)
-    answered = CommitmentRequest(
-        number=request.number,
-        study_form=request.study_form,
-        received=request.received,
-        count=request.count,
-        digest=request.digest,
-        answered=now,
-    )
+    answered = structs.replace(request, answered=now)
     txn.put_record(REQUESTS, uid_key(transaction_uid), answered)
     txn.delete(OPEN_REQUESTS, u64_key(request.number))
     text = f"{request.count - failed} committed, {failed} failed"
@@ -95,15 +85,7 @@ def purge_request(txn: Transaction, transaction_uid: str) -> None:
         return
     for index in range(request.count):
         txn.delete(REFERENCES, reference_key(request.number, index))
-    purged = CommitmentRequest(
-        number=request.number,
-        study_form=request.study_form,
-        received=request.received,
-        count=0,
-        digest=request.digest,
-        answered=request.answered,
-        purged=True,
-    )
+    purged = structs.replace(request, count=0, purged=True)
     txn.put_record(REQUESTS, uid_key(transaction_uid), purged)
 
 

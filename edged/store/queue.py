@@ -7,13 +7,15 @@ dropped. Delivery, queue row, counters, eviction order and event change together
 from collections.abc import Container
 from dataclasses import dataclass
 
+from msgspec import structs
+
+from edged.dicomweb.event_report import EventKind
 from edged.store.counters import NEXT_DESTINATION, queue_bytes, queue_rows, standing
 from edged.store.events import append_event
 from edged.store.records import (
     Delivery,
     DeliveryState,
     Event,
-    EventKind,
     Instance,
     Queued,
     Standing,
@@ -92,11 +94,15 @@ def enqueue(txn: Transaction, number: int, instance: Instance, urgency: int = 1)
 
 
 def move(txn: Transaction, number: int, destination: int, expected: Container[DeliveryState], to: Delivery) -> bool:
-    """Bring one delivery from one of the `expected` states to `to`; return False when it is in none of them."""
+    """Bring one delivery from one of the `expected` states to `to`; return False when it is in none of them.
+
+    Its urgency stays.
+    """
     present = txn.record(DELIVERIES, delivery_key(number, destination), Delivery)
     instance = txn.record(INSTANCES, u64_key(number), Instance)
     if present is None or instance is None or present.state not in expected:
         return False
+    to = structs.replace(to, urgency=present.urgency)
     before = standing_of(txn, number, instance)
     _take(txn, (number, destination), present, instance)
     _put(txn, (number, destination), to, instance)

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
+from edged.dicomweb.event_report import EventKind
+
 
 class UnownedKind(IntEnum):
     """Why chunks have no record."""
@@ -37,30 +39,6 @@ class Standing(StrEnum):
     CONFLICT = "conflict"
 
 
-class EventKind(StrEnum):
-    """The kinds of event (DESIGN §6)."""
-
-    RECEIVED = "received"
-    SENT = "sent"
-    COMMITTED = "committed"
-    COMMITMENT_RESULT = "commitment-result"
-    PARKED = "parked"
-    CONFLICT = "conflict"
-    EVICTED = "evicted"
-    STUDY_SETTLED = "study-settled"
-    CONDITION_RAISED = "condition-raised"
-    CONDITION_CLEARED = "condition-cleared"
-    DESTINATION_UP = "destination-up"
-    DESTINATION_DOWN = "destination-down"
-
-
-class AskState(IntEnum):
-    """Where a storage commitment request of ours stands (DICOM.md §6)."""
-
-    POSTING = 0
-    WAITING = 1
-
-
 class Record(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Base of all records."""
 
@@ -75,7 +53,8 @@ class Unowned(Record, frozen=True):
 class Instance(Record, frozen=True):
     """What never changes about a stored instance.
 
-    `size` is the stored bytes, `exit_length` those of the form that leaves over the web (DICOM.md §1).
+    `size` is the stored bytes, `exit_length` those of the form that leaves over the web (DICOM.md §1): the same when it
+    `leaves_as_is`. `transfer_syntax_uid` is that of the stored data set.
     `destinations` holds the ids fixed at admission, `required` those that gate eviction.
     """
 
@@ -95,6 +74,7 @@ class Instance(Record, frozen=True):
     required: tuple[int, ...]
     attributes: dict[str, bytes]
     conflict: bool = False
+    leaves_as_is: bool = True
 
 
 class Study(Record, frozen=True):
@@ -179,12 +159,10 @@ class Reference(Record, frozen=True):
 
 
 class Ask(Record, frozen=True):
-    """A storage commitment request that the box makes; `due` is when to look for the result next."""
+    """A storage commitment request that the box makes over these instances; after a crash its result is asked for."""
 
-    state: AskState
     numbers: tuple[int, ...]
     created: float
-    due: float
 
 
 R = TypeVar("R", bound=Record)

@@ -5,7 +5,7 @@ inline form does both in the caller's thread: the same code on the same real LMD
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -85,7 +85,7 @@ class Store:
                 del self._pinned[number]
                 self._unowned.set()
 
-    async def stream(self, number: int, size: int) -> AsyncIterator[list[bytes]]:
+    async def stream(self, number: int, size: int) -> AsyncGenerator[list[bytes], None]:
         """Yield the stored bytes of an instance in batches of chunks; raises InstanceGone."""
         with self.pinned(number):
             total = chunk_count(size)

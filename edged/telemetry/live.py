@@ -6,7 +6,7 @@ to those who need it. It holds the latest snapshot of each subject and no histor
 the settings. None of it is on disk. A rate decays with the moment at which it is read, hence `Rate`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -69,6 +69,11 @@ class Live:
         """Begin with nothing published."""
         self._destinations: dict[str, DestinationLive] = {}
         self._listeners = ListenersLive()
+        self._watchers: list[Callable[[str, DestinationLive], None]] = []
+
+    def watch_destinations(self, watcher: Callable[[str, DestinationLive], None]) -> None:
+        """Call `watcher` with each snapshot of a destination that is published."""
+        self._watchers.append(watcher)
 
     @property
     def destinations(self) -> Mapping[str, DestinationLive]:
@@ -83,6 +88,8 @@ class Live:
     def publish_destination(self, name: str, live: DestinationLive) -> None:
         """Replace the snapshot of a destination."""
         self._destinations[name] = live
+        for watcher in self._watchers:
+            watcher(name, live)
 
     def publish_listeners(self, live: ListenersLive) -> None:
         """Replace the snapshot of the listeners."""

@@ -6,13 +6,10 @@ not among them: it is durable in the store before the first POST, and the tables
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
-from edged.upstream.verdict_values import ConditionName
-
-_NO_REASONS: Mapping[str, int | None] = MappingProxyType({})
+from edged.upstream.verdict_values import ConditionName, summary
 
 
 class Asked(StrEnum):
@@ -56,7 +53,7 @@ class CommitmentReport:
     """A well-formed Storage Commitment Response by SOP Instance UID (PS3.18 J.2)."""
 
     committed: AbstractSet[str] = frozenset()
-    failed: Mapping[str, int | None] = _NO_REASONS
+    failed: Mapping[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +64,11 @@ class CommitmentAnswer:
     report: CommitmentReport | None = None
     retry_after_s: float | None = None
     text: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The answer in one line: its status and the beginning of its text."""
+        return summary(self.status, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +107,4 @@ class Step:
     after_s: float | None = None
     condition: ConditionName | None = None
     text: str = ""
-    instances: Mapping[str, CommitmentVerdict] = MappingProxyType({})
+    instances: Mapping[str, CommitmentVerdict] = field(default_factory=dict)

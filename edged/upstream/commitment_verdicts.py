@@ -121,14 +121,14 @@ def next_step(asked: Asked, answer: CommitmentAnswer | Lost, transaction: Transa
             return _another_uid(answer, transaction)
         case _Meaning.FORGOTTEN:
             paced = transaction.requests > 1
-            return Step(Next.REQUEST, paced=paced, after_s=answer.retry_after_s, text=_summary(answer))
+            return Step(Next.REQUEST, paced=paced, after_s=answer.retry_after_s, text=answer.summary)
         case _Meaning.TOO_LARGE if len(transaction.instances) > 1:
-            return Step(Next.SMALLER, paced=False, text=_summary(answer))
+            return Step(Next.SMALLER, paced=False, text=answer.summary)
         case _Meaning.NOT_OFFERED:
-            return Step(Next.NOT_OFFERED, after_s=answer.retry_after_s, text=_summary(answer))
+            return Step(Next.NOT_OFFERED, after_s=answer.retry_after_s, text=answer.summary)
         case _Meaning.UNKNOWN:
             after_s = answer.retry_after_s
-            return Step(Next.CHECK, transaction.state, after_s=after_s, text=_summary(answer))
+            return Step(Next.CHECK, transaction.state, after_s=after_s, text=answer.summary)
         case _:
             return _the_same_again(asked, answer, transaction.state)
 
@@ -180,14 +180,14 @@ def _to_be_checked(answer: CommitmentAnswer, *, finished: bool) -> Step:
         TransactionState.WAITING,
         after_s=answer.retry_after_s,
         condition=condition,
-        text=_summary(answer),
+        text=answer.summary,
     )
 
 
 def _another_uid(answer: CommitmentAnswer, transaction: Transaction) -> Step:
     again = transaction.new_uids >= NEW_UIDS
     condition = ConditionName.COMMITMENT_REFUSED if again else None
-    return Step(Next.NEW_UID, paced=again, after_s=None, condition=condition, text=_summary(answer))
+    return Step(Next.NEW_UID, paced=again, after_s=None, condition=condition, text=answer.summary)
 
 
 def _the_same_again(asked: Asked, answer: CommitmentAnswer, state: TransactionState) -> Step:
@@ -197,7 +197,7 @@ def _the_same_again(asked: Asked, answer: CommitmentAnswer, state: TransactionSt
         state,
         after_s=answer.retry_after_s,
         condition=_condition(asked, answer.status),
-        text=_summary(answer),
+        text=answer.summary,
     )
 
 
@@ -208,8 +208,3 @@ def _condition(asked: Asked, status: int) -> ConditionName | None:
     if meaning is _Meaning.NOT_NOW:
         return None
     return ConditionName.AUTH_FAULT if meaning is _Meaning.UNAUTHORIZED else ConditionName.COMMITMENT_REFUSED
-
-
-def _summary(answer: CommitmentAnswer) -> str:
-    said = one_line(answer.text)
-    return f"HTTP {answer.status}: {said}" if said else f"HTTP {answer.status}"

@@ -4,6 +4,7 @@ Whatever goes wrong here is a `NoAnswer` of which the peer has processed nothing
 `Transport` is closed before the exception leaves.
 """
 
+import os
 import socket
 import ssl
 from contextlib import ExitStack
@@ -86,7 +87,8 @@ def _reasons(error: OSError) -> str:
     """What each attempt failed of, in words, each once."""
     group = error.__cause__
     errors = group.exceptions if isinstance(group, ExceptionGroup) else (error,)
-    return ", ".join(dict.fromkeys((getattr(each, "strerror", None) or str(each)).lower() for each in errors))
+    words = (os.strerror(each.errno) if isinstance(each, OSError) and each.errno else str(each) for each in errors)
+    return ", ".join(dict.fromkeys(each.lower() for each in words))
 
 
 def _tls_reason(error: trio.BrokenResourceError) -> str:

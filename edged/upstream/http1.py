@@ -18,15 +18,13 @@ import trio
 from edged.upstream.beside import beside
 from edged.upstream.dial import Timeouts
 from edged.upstream.endpoint import Endpoint
-from edged.upstream.message import Answer, NoAnswer, Phase, Request, Response, parts
+from edged.upstream.message import Answer, Body, NoAnswer, Phase, Request, Response, parts
 from edged.upstream.transport import Transport
 
 PART_BYTES = 64 << 10
 """Sent at a time, each with the deadline for progress: more than 1 kB/s is asked of the slowest link."""
 MAX_HEAD_BYTES = 64 << 10
 """Of an answer's head; nginx, Apache and Orthanc stay below 8 KiB."""
-FIRST_REFUSAL = 300
-"""From this status on the rest of a body is unwanted; a 2xx may begin while the peer still reads."""
 LAST_SEND_GRACE_S = 1.0
 """For the last send to return when its answer is already there; normally the time of one scheduling."""
 
@@ -40,13 +38,15 @@ class Http1Connection:
         self._timeouts = timeouts
         self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)
         self.reusable = True
+        self._used = False
         self._idle_since = trio.current_time()
 
     async def exchange(self, request: Request) -> Response:
         """Send `request` and read its answer. Raises NoAnswer, and what the body's pieces raise."""
-        self.reusable = False
+        self.reusable, self._used = False, True
         running = _Exchange(request)
-        async with beside(partial(self._send, running)):
+        head = self._start(request)  # before anything is read: some peers answer before they are asked
+        async with beside(partial(self._send, head, running)):
             response = await self._receive(running)
             if self._protocol.our_state is h11.DONE:
                 with trio.move_on_after(LAST_SEND_GRACE_S):
@@ -55,9 +55,12 @@ class Http1Connection:
         return response
 
     def is_stale(self) -> bool:
-        """Tell whether an idle connection is not to be trusted: too old, or the peer has said something unasked."""
+        """Tell whether an idle connection is not to be trusted: too old, or the peer has said something unasked.
+
+        What a peer says on a new connection is its answer, or why TLS ends, and is to be read.
+        """
         old = trio.current_time() - self._idle_since > self._timeouts.idle_s
-        return old or self._transport.has_unread()
+        return old or (self._used and self._transport.has_unread())
 
     def close(self) -> None:
         """Close at once."""
@@ -74,30 +77,28 @@ class Http1Connection:
 
     # Sending
 
-    async def _send(self, running: "_Exchange") -> None:
-        request = running.request
-        head = self._protocol.send(self._head(request)) or b""
+    def _start(self, request: Request) -> bytes:
+        """Begin a request in h11; gives the head to send."""
+        headers = [("Host", self._endpoint.authority), *request.headers]
+        if request.content_length is not None:
+            headers.append(("Content-Length", str(request.content_length)))
+        head = self._protocol.send(h11.Request(method=request.method, target=request.target, headers=headers))
         if not request.content_length:
             self._protocol.send(h11.EndOfMessage())
+        return head or b""
+
+    async def _send(self, head: bytes, running: "_Exchange") -> None:
+        body = running.request.body
         if not await self._pass_on(head, running):
             return
-        if request.body is not None and not await self._send_body(running):
+        if body is not None and not await self._send_body(body, running):
             return
         running.sent.set()
         if running.answer.status is None:
             running.patience.deadline = trio.current_time() + self._timeouts.answer_s
 
-    def _head(self, request: Request) -> h11.Request:
-        headers = [("Host", self._endpoint.authority), *request.headers]
-        if request.content_length is not None:
-            headers.append(("Content-Length", str(request.content_length)))
-        return h11.Request(method=request.method, target=request.target, headers=headers)
-
-    async def _send_body(self, running: "_Exchange") -> bool:
+    async def _send_body(self, body: Body, running: "_Exchange") -> bool:
         """Send the body; False when the peer takes no more or wants no more of it."""
-        body = running.request.body
-        if body is None:
-            raise AssertionError("only a request with a body gets here")
         async with aclosing(parts(body, PART_BYTES)) as pieces:
             async for part in pieces:
                 if running.refused:
@@ -166,7 +167,7 @@ class Http1Connection:
         peer = self._endpoint.peer
         if self._transport.tls_fault:
             return running.no_answer(Phase.TLS, f"{peer} ended TLS: {self._transport.tls_fault}")
-        if not running.sent.is_set():
+        if self._protocol.our_state is h11.SEND_BODY:
             return running.no_answer(Phase.BODY, f"{peer} closed the connection while the request was sent")
         begun = "in the head of its answer" if self._protocol.trailing_data[0] else "without an answer"
         return running.no_answer(Phase.HTTP, f"{peer} closed the connection {begun}")
@@ -196,7 +197,7 @@ class _Exchange:
     @property
     def refused(self) -> bool:
         """The rest of the body is unwanted."""
-        return self.ended or (self.answer.status or 0) >= FIRST_REFUSAL
+        return self.ended or self.answer.refuses
 
     def no_answer(self, phase: Phase, text: str) -> NoAnswer:
         return NoAnswer(phase, text, sent_bytes=self.sent_bytes)

@@ -11,20 +11,22 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
+
+from edged.telemetry.live import Phase as Phase
 
 ANSWER_LIMIT_BYTES = 4 << 20
 """Kept of one response: a store report of some 20,000 instances."""
 DRAIN_LIMIT_BYTES = 16 << 20
 """Read and dropped beyond it, to keep the connection; what is longer ends the exchange."""
+FIRST_REFUSAL = 300
+"""From this status on the rest of a request's body is unwanted; a 2xx may begin while the peer still reads."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(r"(?:/[!-~]*|\*)")
 _FIELD_VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
 _CONNECTION_FIELDS = frozenset(
-    "connection content-length expect host http2-settings keep-alive proxy-connection te trailer "
-    "transfer-encoding upgrade".split()
+    ("connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
 )
 
 
@@ -36,7 +38,7 @@ class Body(Protocol):
         """Bytes in all."""
 
     def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
-        """Give the bytes from the start; may be called again for a retry. A piece is used up before the next is asked."""
+        """Give the bytes from the start, again for each try. A piece is used up before the next is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +106,7 @@ class Response:
     http_version: str
 
 
-class Phase(StrEnum):
-    """How far a request came before it failed."""
-
-    DNS = "dns"
-    TCP = "tcp"
-    TLS = "tls"
-    AUTH = "auth"
-    HTTP = "http"
-    BODY = "body"
-    VERDICT = "verdict"
-
-
-class NoAnswer(Exception):  # noqa: N818 - it is not an error of ours but a fact about the peer
+class NoAnswer(Exception):
     """No complete response was had.
 
     `text` names host and port, never credentials. `sent_bytes` counts what of the body was handed to the socket.
@@ -162,6 +152,11 @@ class Answer:
         room = self._limit - len(self._kept)
         self._kept += data[:room]
         self._dropped += max(0, len(data) - room)
+
+    @property
+    def refuses(self) -> bool:
+        """A final status that wants no more of the request."""
+        return self.status is not None and self.status >= FIRST_REFUSAL
 
     @property
     def too_long(self) -> bool:

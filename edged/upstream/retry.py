@@ -95,7 +95,7 @@ class Move(StrEnum):
     ABANDONED = "abandoned"  # a probe that was cancelled before it told anything
 
 
-class IllegalMove(Exception):  # noqa: N818 - named for what happened
+class IllegalMove(Exception):
     """A breaker was moved against its table: a fault of the caller."""
 
 

@@ -4,8 +4,8 @@ A peer that refuses an upload often answers, closes, and resets what is still co
 receive buffer while sending fails. So a failed send is a fact to ask for, not an exception, and it stays below TLS,
 whose stream would otherwise refuse to decrypt what has already arrived.
 
-Invariants: one task sends, one task receives. `close` is immediate, may be called at any time and any number of times, and
-ends both. No method raises for what the peer did, but `handshake`.
+Invariants: one task sends, one task receives. `close` is immediate, may be called at any time and any number of
+times, and ends both. No method raises for what the peer did, but `handshake`.
 """
 
 import select
@@ -25,12 +25,15 @@ class Transport:
         self._socket = _Socket(stream)
         self._tls: trio.SSLStream[_Socket] | None = None
         if context is not None:
-            self._tls = trio.SSLStream(
-                self._socket, context, server_hostname=server_hostname, https_compatible=True
-            )
+            self._tls = trio.SSLStream(self._socket, context, server_hostname=server_hostname, https_compatible=True)
         self._stream: trio.abc.Stream = self._tls or self._socket
         self.alpn: str | None = None
         self.tls_fault: str | None = None
+
+    @property
+    def secure(self) -> bool:
+        """True over TLS."""
+        return self._tls is not None
 
     async def handshake(self) -> None:
         """Do the TLS handshake. Raises trio.BrokenResourceError from what was wrong."""

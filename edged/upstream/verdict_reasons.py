@@ -36,6 +36,8 @@ class ReasonRow:
         """The codes as the docs write them."""
         if not self.codes:
             return "no reason, or none that is a code"
+        if self is REASON_ROWS[-1]:
+            return "any other code"
         first, last = self.codes[0], self.codes[-1]
         return f"{first:04X}H" if first == last else f"{first:04X}H to {last:04X}H"
 
@@ -52,16 +54,29 @@ REASON_ROWS = (
     ReasonRow(_one(FailureReason.PROCESSING_FAILURE), Kind.DOUBTFUL, "archives use it for every kind of fault"),
     ReasonRow(_one(FailureReason.RESOURCE_LIMITATION), Kind.LATER, "a lack of room passes"),
     ReasonRow(_one(FailureReason.DUPLICATE_SOP_INSTANCE), Kind.VERIFY, "already there, or another under its UID"),
-    ReasonRow(_one(FailureReason.ALREADY_STORED), Kind.VERIFY, "already there, as some archives say it"),
+    ReasonRow(_one(FailureReason.ALREADY_EXISTS), Kind.VERIFY, "already there, as some archives say it"),
     ReasonRow(_one(FailureReason.BEING_CREATED), Kind.VERIFY_LATER, "being created; in ten minutes it is known"),
     ReasonRow(range(0xB000, 0xC000), Kind.VERIFY, "a warning among the failures: it may well be stored"),
-    ReasonRow(_one(FailureReason.TRANSFER_SYNTAX_NOT_SUPPORTED), Kind.TRANSCODE, "another syntax may do; else parked"),
+    ReasonRow(
+        _one(FailureReason.TRANSFER_SYNTAX_NOT_SUPPORTED),
+        Kind.TRANSCODE,
+        "this transfer syntax is not taken; another may be",
+    ),
     ReasonRow(_one(FailureReason.SOP_CLASS_NOT_SUPPORTED), Kind.PARK, "this class is never taken"),
     ReasonRow(_one(FailureReason.NOT_AUTHORIZED), Kind.PARK, "this instance may not be stored there"),
     ReasonRow(range(0xA900, 0xAA00), Kind.PARK, "the data set does not match its SOP Class"),
     ReasonRow(range(0xC000, 0xD000), Kind.PARK, "the destination cannot understand the data set"),
     ReasonRow(range(1, 0x10000), Kind.PARK, "any other code is a refusal of this instance"),
 )
+
+_WORDS = {
+    Kind.LATER: "later, with back-off",
+    Kind.DOUBTFUL: "doubtful: alone, ever more rarely; after five such answers while others pass stuck",
+    Kind.VERIFY: "verify; where that is impossible, hold under cannot-prove",
+    Kind.VERIFY_LATER: "verify in ten minutes; where that is impossible, hold under cannot-prove",
+    Kind.TRANSCODE: "transcode once where the destination allows it, else park",
+    Kind.PARK: "park with the reason",
+}
 
 
 def judge(reason: int | None, history: History, context: Context) -> Verdict:
@@ -80,7 +95,10 @@ def doubt(verdict: Verdict, history: History) -> Verdict:
 
 def reason_rows() -> list[Row]:
     """The rows for an instance that the response names, as published."""
-    return [Row(row.label, row.kind, row.why) for row in (*REASON_ROWS[:-1], _NO_REASON, REASON_ROWS[-1])]
+    return [
+        Row(row.label, _WORDS.get(row.kind, row.kind), row.why)
+        for row in (*REASON_ROWS[:-1], _NO_REASON, REASON_ROWS[-1])
+    ]
 
 
 def _row(reason: int | None) -> ReasonRow:

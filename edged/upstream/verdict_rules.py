@@ -8,7 +8,7 @@ the destination accepted another one; every other refusal holds the destination 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urljoin, urlsplit
 
 from edged.dicom.reasons import FailureReason
@@ -188,7 +188,7 @@ def _blamed(case: Case, row: StatusRow, several: Kind) -> Ruling:
         return Ruling(_said(case, several), DestinationVerdict(Standing.OK, case.answer.retry_after_s))
     verdict = _said(case, Kind.PARK)
     if row.reason is not None:
-        verdict = judge(row.reason, case.history, case.context)
+        verdict = replace(judge(row.reason, case.history, case.context), text=case.answer.summary)
     if verdict.kind is Kind.PARK and not case.others_pass:
         return Ruling(_pending(case), _hold(case, ConditionName.REFUSES_ALL, row.hint))
     return Ruling(verdict, DestinationVerdict(Standing.OK, case.answer.retry_after_s))

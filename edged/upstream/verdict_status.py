@@ -26,7 +26,7 @@ _REFUSES = "every instance is refused: compare what the destination accepts with
 
 
 def _remedy(status: HTTPStatus, hint: str) -> StatusRow:
-    return StatusRow((status,), rules.hold, _HELD, _SETTING, hint=hint)
+    return StatusRow((status,), rules.hold, f"hold: {hint}", _SETTING, hint=hint)
 
 
 STATUS_ROWS = (

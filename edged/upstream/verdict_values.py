@@ -10,13 +10,15 @@ from a peer is kept on one line and cut to TEXT_LIMIT before it enters a verdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
+
+from edged.http.retry_after import parse_retry_after
 
 TEXT_LIMIT = 300  # enough for the sentence that matters of an archive's error page
 REPEATS = 3  # of one request at once (a redirect, a new connection, a refused stream) before it has to wait
 BEING_CREATED_WAIT_S = 600.0  # "being created" (B00FH) is asked about again after ten minutes
 
-_NOTHING: Mapping[str, int | None] = MappingProxyType({})
+
+Headers = tuple[tuple[str, str], ...]
 
 
 class Kind(StrEnum):
@@ -80,30 +82,30 @@ OVERRIDES = frozenset({Kind.LATER, Kind.DOUBTFUL, Kind.VERIFY, Kind.VERIFY_LATER
 class Report:
     """A well-formed Store Instances Response by SOP Instance UID (PS3.18 Annex I)."""
 
-    accepted: Mapping[str, int | None] = _NOTHING  # with its Warning Reason
-    failed: Mapping[str, int | None] = _NOTHING  # with its Failure Reason
+    accepted: Mapping[str, int | None] = field(default_factory=dict)  # with its Warning Reason
+    failed: Mapping[str, int | None] = field(default_factory=dict)  # with its Failure Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A final HTTP answer to a store request; header names in lower case, text for people only."""
+    """A final HTTP answer to a store request; location is the Location field, text for people only."""
 
     status: int
-    headers: tuple[tuple[str, str], ...] = ()
     report: Report | None = None
+    location: str = ""
     retry_after_s: float | None = None
     text: str = ""
 
-    @property
-    def location(self) -> str:
-        """The Location field, or nothing (RFC 9110 10.2.2)."""
-        return next((value.strip() for name, value in self.headers if name == "location"), "")
+    @classmethod
+    def received(cls, status: int, headers: Headers, *, report: Report | None, text: str, now: float) -> "Answer":
+        """An answer as it came, header names in lower case; now in seconds since the epoch (RFC 9110 10.2)."""
+        location = field_value(headers, "location")
+        return cls(status, report, location, retry_after_s(headers, now), text)
 
     @property
     def summary(self) -> str:
         """The answer in one line: its status and the beginning of its text."""
-        said = one_line(self.text)
-        return f"HTTP {self.status}: {said}" if said else f"HTTP {self.status}"
+        return summary(self.status, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class History:
     others_accepted: bool = False  # another instance was accepted since this one was last refused or broke
     doubtful: int = 0  # doubtful answers so far, counted only while others passed
     breaks: tuple[Break, ...] = ()  # the latest two or three, counted only while others passed
-    transcoded: bool = False  # this try already was a transcoded one
+    transcoded: bool = False  # this try was a transcoded one, or there is nothing to transcode
 
 
 _NEW = History()
@@ -151,7 +153,7 @@ class Context:
     histories: Mapping[str, History] = field(default_factory=dict)
     overrides: Mapping[int, Kind] = field(default_factory=dict)
     url: str = ""  # that the request was sent to
-    may_transcode: bool = False
+    may_transcode: bool = False  # the settings allow it for this destination
     may_verify: bool = True  # the destination answers retrieve or search
     search_passed: bool = False  # an empty search passed since the destination was last refused
     refreshed: bool = False  # this request already carries a fresh credential
@@ -222,3 +224,19 @@ def one_line(text: str) -> str:
     """A peer's text without line ends and control characters, at most TEXT_LIMIT characters."""
     printable = "".join(sign if sign.isprintable() else " " for sign in text[: 4 * TEXT_LIMIT])
     return " ".join(printable.split())[:TEXT_LIMIT]
+
+
+def summary(status: int, text: str) -> str:
+    """An answer in one line: its status and the beginning of its text."""
+    said = one_line(text)
+    return f"HTTP {status}: {said}" if said else f"HTTP {status}"
+
+
+def field_value(headers: Headers, name: str) -> str:
+    """The first value of a field, or nothing."""
+    return next((value.strip() for key, value in headers if key == name), "")
+
+
+def retry_after_s(headers: Headers, now: float) -> float | None:
+    """What Retry-After asks for in seconds, or None; now in seconds since the epoch (RFC 9110 10.2.3)."""
+    return parse_retry_after(field_value(headers, "retry-after"), now)

@@ -11,6 +11,7 @@ accepts an instance makes it "sent"; a destination that has just accepted one is
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from edged.upstream.retry import retry_floor_s
 from edged.upstream.verdict_reasons import judge, reason_rows
 from edged.upstream.verdict_rules import Case
 from edged.upstream.verdict_silence import SilentCase, rule_silence, silence_rows
@@ -39,7 +40,7 @@ ACCEPTED_ROW = Row("in Referenced SOP Sequence", Kind.SENT, "the destination say
 def decide(heard: Answer | Silence, batch: Sequence[str], context: Context) -> Decision:
     """The verdicts on a batch of SOP Instance UIDs (DICOM.md 4).
 
-    Raises ValueError for a batch that is empty or names an instance twice (PS3.18 10.5.1 would be moot).
+    Raises ValueError for a batch that is empty or names an instance twice: a request never does.
     """
     if not batch or len(set(batch)) != len(batch):
         raise ValueError("a batch names at least one instance, and each only once")
@@ -49,13 +50,12 @@ def decide(heard: Answer | Silence, batch: Sequence[str], context: Context) -> D
         ruling = rule_silence(SilentCase(heard, single, history, context))
         return Decision(dict.fromkeys(batch, ruling.instance), ruling.destination)
     named = _named(heard, batch, context)
-    left_open = [uid for uid in batch if uid not in named]
-    if not left_open:
+    if len(named) == len(batch):
         return Decision(named, _standing(heard, named, context))
     ruling = rule_status(Case(heard, single, history, context))
     if _sent(named.values()):
         ruling = _softened(ruling)
-    return Decision(named | dict.fromkeys(left_open, ruling.instance), ruling.destination)
+    return Decision({uid: named.get(uid, ruling.instance) for uid in batch}, ruling.destination)
 
 
 def rows() -> list[Row]:
@@ -78,7 +78,7 @@ def _named(answer: Answer, batch: Iterable[str], context: Context) -> dict[str, 
 def _not_before(verdict: Verdict, retry_after_s: float | None) -> Verdict:
     if retry_after_s is None or verdict.kind not in _TRANSIENT:
         return verdict
-    return replace(verdict, after_s=retry_after_s)
+    return replace(verdict, after_s=retry_floor_s(retry_after_s))
 
 
 def _standing(answer: Answer, named: Mapping[str, Verdict], context: Context) -> DestinationVerdict:

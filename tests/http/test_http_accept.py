@@ -33,13 +33,10 @@ def chosen(header: str | None, *offered: str) -> str | None:
 )
 def test_weights_of_the_example_in_8_7_8_1(media_type: str, weight: float) -> None:
     """The table gives text/x-latex 0.4 by `*/*`; by its own rule 2, and RFC 9110, `text/*` decides."""
-    header = "text/*; q=0.5, text/html; q=0.4, text/html; level=1, text/html; level=2; q=0.7, image/png, */*; q=0.4"
-    below, above = f"image/png; x={weight - 0.01}", f"{weight + 0.01}"
-    assert chosen(header, media_type) == media_type
-    assert chosen(f"{header}, a/b; q={weight - 0.01:.2f}", "a/b", media_type) == media_type
-    assert below != above
+    header = "text/*; q=0.5, text/html; q=0.4, text/html; level=1, text/html; level=2; q=0.7, */*; q=0.4"
+    assert chosen(f"{header}, image/png; q={weight - 0.01:.2f}", "image/png", media_type) == media_type
     if weight < 1:
-        assert chosen(f"{header}, a/b; q={weight + 0.01:.2f}", "a/b", media_type) == "a/b"
+        assert chosen(f"{header}, image/png; q={weight + 0.01:.2f}", "image/png", media_type) == "image/png"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,141 @@
+"""The push reader of one PS3.10 file: head, inflation where the data set is deflated, data set.
+
+A data set's encoding is decided by its first element: senders do declare one transfer syntax and encode in another.
+`transfer_syntax_uid` is therefore what a native data set is in; what is encapsulated is taken at the file's word.
+Inflation goes in steps of bounded size, so a small input never makes a large buffer.
+"""
+
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+from edged.dicom import uids
+from edged.dicom.dataset import DataSetReader
+from edged.dicom.edits import Piece
+from edged.dicom.errors import DicomError
+from edged.dicom.head import Head, HeadReader, write_head
+from edged.dicom.reasons import FailureReason
+
+_INFLATED_AT_ONCE: Final = 1 << 18
+_NATIVE: Final = frozenset(
+    (uids.IMPLICIT_VR_LITTLE_ENDIAN, uids.EXPLICIT_VR_BIG_ENDIAN, uids.EXPLICIT_VR_LITTLE_ENDIAN)
+)
+_CONVERTED: Final = frozenset((uids.IMPLICIT_VR_LITTLE_ENDIAN, uids.EXPLICIT_VR_BIG_ENDIAN))
+
+
+def leaves_as_is(transfer_syntax_uid: str) -> bool:
+    """Whether DICOMweb may carry a data set in this transfer syntax (PS3.18 8.7.3)."""
+    return transfer_syntax_uid not in _CONVERTED
+
+
+class FileReader:
+    """Reads one file as it comes; `data_set` holds what was seen in it."""
+
+    def __init__(self) -> None:
+        self.data_set = DataSetReader()
+        self._head = HeadReader()
+        self._inflater = _Inflater()
+        self._is_deflated: bool | None = None
+
+    @property
+    def head(self) -> Head | None:
+        """The file's head, once it is complete."""
+        return self._head.head
+
+    @property
+    def transfer_syntax_uid(self) -> str | None:
+        """The transfer syntax that the data set is in; None until its first element came."""
+        explicit = self.data_set.is_explicit
+        if self.head is None or explicit is None:
+            return None
+        declared = self.head.transfer_syntax_uid
+        if declared is not None and declared not in _NATIVE:
+            return declared
+        if not explicit:
+            return uids.IMPLICIT_VR_LITTLE_ENDIAN
+        return uids.EXPLICIT_VR_LITTLE_ENDIAN if self.data_set.is_little else uids.EXPLICIT_VR_BIG_ENDIAN
+
+    @property
+    def leaves_as_is(self) -> bool:
+        """Whether the file may go to the web byte for byte.
+
+        It must be explicit and little endian inside; a native one must also be a proper file that declares what it is.
+        """
+        found = self.transfer_syntax_uid
+        if self.head is None or not (self.data_set.is_explicit and self.data_set.is_little):
+            return False
+        is_proper = self.head.preamble is not None and self.head.transfer_syntax_uid == found
+        return is_proper or found not in _NATIVE
+
+    def described(self) -> tuple[Head, str]:
+        """The head and the transfer syntax. Raises DicomError when the data set is empty."""
+        found = self.transfer_syntax_uid
+        if self.head is None or found is None:
+            raise DicomError(FailureReason.REQUIRED_ATTRIBUTE_MISSING, "The data set is empty.")
+        return self.head, found
+
+    def exit_head(self, *, sop_class_uid: str, sop_instance_uid: str) -> bytes:
+        """The head that stands before the canonical data set in the web exit. Raises DicomError as `described`."""
+        head, found = self.described()
+        is_plain = found in _NATIVE or found == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+        return write_head(
+            head,
+            transfer_syntax_uid=uids.EXPLICIT_VR_LITTLE_ENDIAN if is_plain else found,
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+        )
+
+    def feed(self, data: bytes | memoryview) -> list[Piece]:
+        """Take the next bytes; returns the data set's canonical ones that are certain now. Raises DicomError."""
+        view = memoryview(data)
+        if self._head.head is not None:
+            return self._feed_data_set(view)
+        return [piece for part in self._head.feed(view) for piece in self._feed_data_set(part)]
+
+    def finish(self) -> list[Piece]:
+        """The file ends here; returns the last canonical bytes. Raises DicomError."""
+        pieces: list[Piece] = []
+        if self._head.head is None:
+            pieces = [piece for part in self._head.finish() for piece in self._feed_data_set(part)]
+        if self._is_deflated:
+            self._inflater.finish()
+        self.data_set.finish()
+        return pieces
+
+    def _feed_data_set(self, view: memoryview) -> list[Piece]:
+        if self._is_deflated is None:
+            self._is_deflated = self._declares_deflated()
+        if not self._is_deflated:
+            return self.data_set.feed(view)
+        return [piece for part in self._inflater.feed(view) for piece in self.data_set.feed(part)]
+
+    def _declares_deflated(self) -> bool:
+        head = self._head.head
+        return head is not None and head.transfer_syntax_uid == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+
+
+class _Inflater:
+    """A deflated data set, inflated in bounded steps (PS3.5 A.5).
+
+    What stands behind the deflated stream is ignored: a padding byte, and the checksum that some writers leave there.
+    """
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
+        """Take the next bytes; gives the inflated ones. Raises DicomError CANNOT_UNDERSTAND."""
+        while not self._zlib.eof:
+            try:
+                inflated = self._zlib.decompress(data, _INFLATED_AT_ONCE)
+            except zlib.error as error:
+                raise DicomError(FailureReason.CANNOT_UNDERSTAND, "The data set is not deflated.") from error
+            yield inflated
+            data = self._zlib.unconsumed_tail
+            if not data and len(inflated) < _INFLATED_AT_ONCE:
+                break
+
+    def finish(self) -> None:
+        """The file ends here. Raises DicomError TRUNCATED."""
+        if not self._zlib.eof:
+            raise DicomError(FailureReason.TRUNCATED, "The deflated data set is not complete.")

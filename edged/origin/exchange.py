@@ -1,0 +1,146 @@
+"""One HTTP exchange in ASGI terms: what was asked, read lazily; what is answered, whole or streamed.
+
+A body that breaks off is `ClientGone`, never its end: half a request must not look like a short one.
+"""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from edged.http.problem import Problem, render
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = tuple[tuple[str, str], ...]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class ClientGone(Exception):
+    """The connection ended before the request did."""
+
+
+class Refusal(Exception):
+    """A request that is answered with a Status Report (PS3.18 8.6.3)."""
+
+    def __init__(self, problem: Problem, headers: Headers = ()) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer; a streamed body gives exactly the bytes that `content-length` says."""
+
+    status: HTTPStatus
+    headers: Headers = ()
+    body: bytes | Callable[[], AsyncGenerator[bytes | memoryview, None]] = b""
+
+
+@dataclass(slots=True)
+class Request:
+    """A request below the service's base URI."""
+
+    scope: Scope
+    receive: Receive
+    path: str
+    base_url: str
+    params: dict[str, str] = field(default_factory=dict)
+    _headers: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for raw_name, raw_value in self.scope["headers"]:
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            self._headers[name] = f"{self._headers[name]}, {value}" if name in self._headers else value
+
+    @property
+    def method(self) -> str:
+        """The method; HEAD is served as GET."""
+        return "GET" if self.scope["method"] == "HEAD" else str(self.scope["method"])
+
+    def header(self, name: str) -> str | None:
+        """Return a header field's value by its lower-case name; several are joined by commas."""
+        return self._headers.get(name)
+
+    @property
+    def content_length(self) -> int | None:
+        """The announced length of the body in bytes."""
+        value = self.header("content-length")
+        return int(value) if value is not None and value.isascii() and value.isdigit() else None
+
+    async def body(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body as it arrives; raises ClientGone."""
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            more = message.get("more_body", False)
+            if message.get("body"):
+                yield message["body"]
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raises Refusal (413) beyond `limit` bytes, and ClientGone."""
+        detail = f"This resource takes at most {limit} bytes."
+        too_large = Refusal(Problem(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail=detail))
+        if (self.content_length or 0) > limit:
+            raise too_large
+        gathered = bytearray()
+        async with aclosing(self.body()) as pieces:
+            async for piece in pieces:
+                gathered += piece
+                if len(gathered) > limit:
+                    raise too_large
+        return bytes(gathered)
+
+
+def refusal(status: HTTPStatus, detail: str, *, temporary: bool = False, retry_after: int | None = None) -> Refusal:
+    """Make the Refusal that says this."""
+    return Refusal(Problem(status=status, detail=detail, temporary=temporary, retry_after=retry_after))
+
+
+def report(problem: Problem, accept: str | None, headers: Headers = ()) -> Reply:
+    """Render a Status Report for whoever asked."""
+    rendered = render(problem, accept)
+    return Reply(rendered.status, rendered.headers + headers, rendered.body)
+
+
+async def answer(reply: Reply, scope: Scope, send: Send) -> None:
+    """Send an answer; a HEAD gets the head alone."""
+    headers = list(reply.headers)
+    if isinstance(reply.body, bytes) and not any(name == "content-length" for name, _ in headers):
+        headers.append(("content-length", str(len(reply.body))))
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    await send({"type": "http.response.start", "status": int(reply.status), "headers": raw})
+    if scope["method"] != "HEAD":
+        if isinstance(reply.body, bytes):
+            await send({"type": "http.response.body", "body": reply.body})
+            return
+        async with aclosing(reply.body()) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": bytes(piece), "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def public_base_url(scope: Scope, base_path: str, configured: str | None) -> str:
+    """Return the service's Base URI as whoever asked can reach it, without a slash at the end."""
+    if configured:
+        return configured.rstrip("/")
+    scheme = {"ws": "http", "wss": "https"}.get(str(scope["scheme"]), str(scope["scheme"]))
+    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+    server = scope.get("server") or ("localhost", None)
+    port = server[1]
+    if not host:
+        host = f"[{server[0]}]" if ":" in server[0] else server[0]
+    if not _has_port(host) and port and port != _DEFAULT_PORTS.get(scheme):
+        host = f"{host}:{port}"
+    return f"{scheme}://{host}{base_path.rstrip('/')}"
+
+
+def _has_port(host: str) -> bool:
+    return host.rpartition(":")[2].isdigit() and not host.endswith("]")

@@ -1,0 +1,248 @@
+"""The Store transaction (PS3.18 10.5): instances stream from the request into the store.
+
+Parts are read one after the other and admitted side by side, so that many small ones share a commit. The answer is
+made when all are durable or refused. Room is asked for before the body: what is announced and does not fit is refused
+before it is sent; once the first part is durable the rest of the request has its room reserved (DICOM.md §3).
+"""
+
+from contextlib import aclosing
+from http import HTTPStatus
+
+import trio
+
+from edged.dicom.reasons import FailureReason
+from edged.dicomweb.representation import DICOM_JSON, OFFERED, write_data_set
+from edged.dicomweb.store_report import Failed, Other, Stored, StoreReport
+from edged.http.accept import choose
+from edged.http.media_type import MediaType, MediaTypeError, parse_media_type
+from edged.http.multipart import (
+    Event,
+    MultipartError,
+    MultipartParser,
+    PartBegin,
+    PartData,
+    PartEnd,
+    boundary_of,
+)
+from edged.origin.exchange import Refusal, Reply, Request, refusal
+from edged.services.store_instance import Accepted, FrontDoor, Receiving, Refused, Source
+from edged.store.errors import StoreError
+from edged.store.space import Reservation
+
+INTAKE = "stow"
+ADMISSIONS = 128
+"""Parts of one request that may wait for their commit; their bytes are bounded by the intake budget."""
+
+RETRY_AFTER_S = 60
+_DICOM = "application/dicom"
+
+Outcome = Accepted | Refused
+
+
+class StoreTransaction:
+    """POST /studies and POST /studies/{study}."""
+
+    def __init__(self, door: FrontDoor) -> None:
+        self._door = door
+
+    async def __call__(self, request: Request) -> Reply:
+        """Store the request's instances and answer with a Store Instances Response (PS3.18 10.5.3, Annex I)."""
+        content_type = _content_type(request)
+        try:
+            reservation = self._door.store.space.open(request.content_length or 0)
+        except StoreError as error:
+            detail = "The box is full for now: it forwards what it holds and will take instances again."
+            raise refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, temporary=True, retry_after=RETRY_AFTER_S) from error
+        try:
+            outcomes = await self._store(request, content_type, reservation)
+        finally:
+            reservation.close()
+        return _reply(request, outcomes)
+
+    async def _store(self, request: Request, content_type: MediaType, reservation: Reservation) -> list[Outcome]:
+        async with trio.open_nursery() as nursery:
+            parts = Parts(self._door, Source(INTAKE, request.params.get("study")), reservation, nursery=nursery)
+            try:
+                if content_type.essence == _DICOM:
+                    await _read_single(request, parts)
+                else:
+                    await _read_multipart(request, parts, boundary_of(content_type))
+            finally:
+                await parts.close()
+        return parts.outcomes()
+
+
+class Parts:
+    """The instances of one request, in the order of its parts."""
+
+    def __init__(self, door: FrontDoor, source: Source, reservation: Reservation, *, nursery: trio.Nursery) -> None:
+        self._door = door
+        self._source = source
+        self._reservation = reservation
+        self._nursery = nursery
+        self._admissions = trio.Semaphore(ADMISSIONS)
+        self._outcomes: list[Outcome | None] = []
+        self._current: Receiving | None = None
+
+    async def begin(self, head: tuple[tuple[str, str], ...]) -> None:
+        """Begin a part; one that is not DICOM by its own word is refused, one that says nothing is looked at."""
+        await self._admissions.acquire()
+        self._outcomes.append(None)
+        self._current = self._door.receive(self._source, self._reservation)
+        declared = dict(head).get("content-type", _DICOM).partition(";")[0].strip().lower()
+        if declared not in {_DICOM, "application/octet-stream", ""}:
+            text = f"a part of media type {declared[:80]} where application/dicom is stored"
+            self._current.refuse(Refused(FailureReason.NOT_A_DICOM_FILE, text))
+
+    async def data(self, data: memoryview | bytes) -> None:
+        """Take bytes of the current part."""
+        if self._current is not None:
+            await self._current.feed(data)
+
+    async def end(self, *, complete: bool) -> None:
+        """End the current part; its admission goes on beside the next part."""
+        receiving, self._current = self._current, None
+        if receiving is None:
+            return
+        index = len(self._outcomes) - 1
+        if complete and receiving.refused is None:
+            self._nursery.start_soon(self._admit, receiving, index)
+            return
+        self._outcomes[index] = receiving.refused if complete else receiving.cut()
+        await receiving.close()
+        self._admissions.release()
+
+    def broken(self, text: str) -> None:
+        """Note a failure that belongs to no instance."""
+        self._outcomes.append(Refused(FailureReason.CANNOT_UNDERSTAND, text))
+
+    async def close(self) -> None:
+        """Let go of a part that was left open by an exception."""
+        if self._current is not None:
+            await self._current.close()
+
+    def outcomes(self) -> list[Outcome]:
+        """What became of each part; complete when the nursery has ended."""
+        return [outcome for outcome in self._outcomes if outcome is not None]
+
+    async def _admit(self, receiving: Receiving, index: int) -> None:
+        try:
+            self._outcomes[index] = await receiving.admit()
+        finally:
+            await receiving.close()
+            self._admissions.release()
+
+
+async def _read_single(request: Request, parts: Parts) -> None:
+    empty = True
+    await parts.begin(())
+    async with aclosing(request.body()) as pieces:
+        async for piece in pieces:
+            empty = False
+            await parts.data(piece)
+    if empty:
+        raise _bad("The request has no body.")
+    await parts.end(complete=True)
+
+
+async def _read_multipart(request: Request, parts: Parts, boundary: bytes) -> None:
+    parser = MultipartParser(boundary)
+    seen = False
+    try:
+        async with aclosing(request.body()) as pieces:
+            async for piece in pieces:
+                for event in parser.feed(piece):
+                    seen = True
+                    await _take(event, parts)
+        for event in parser.finish():
+            seen = True
+            await _take(event, parts)
+    except MultipartError as error:
+        if not seen:
+            raise _bad(f"The body is not what its Content-Type says: {error}.") from error
+        await parts.end(complete=False)
+        parts.broken(str(error))
+    else:
+        if not seen:
+            raise _bad("The request holds no instance: no part stands between its boundary delimiters.")
+
+
+async def _take(event: Event, parts: Parts) -> None:
+    match event:
+        case PartBegin(headers):
+            await parts.begin(headers)
+        case PartData(data):
+            await parts.data(data)
+        case PartEnd(complete):
+            await parts.end(complete=complete)
+
+
+def _content_type(request: Request) -> MediaType:
+    """Return the request's media type if instances can be stored from it; raises Refusal (400, 415)."""
+    value = request.header("content-type")
+    if value is None:
+        raise _unsupported("The request has no Content-Type.")
+    try:
+        media_type = parse_media_type(value)
+    except MediaTypeError as error:
+        raise _bad(f"The Content-Type cannot be read: {error}.") from error
+    if media_type.essence == _DICOM:
+        return media_type
+    root = (media_type.parameter("type") or "*/*").partition(";")[0].strip().lower()
+    if media_type.essence != "multipart/related" or root not in {_DICOM, "*/*", "application/*"}:
+        raise _unsupported(f"Instances are not stored from {str(media_type)[:120]}.")
+    try:
+        boundary_of(media_type)
+    except MultipartError as error:
+        raise _bad(f"The Content-Type is not complete: {error}.") from error
+    return media_type
+
+
+def _bad(detail: str) -> Refusal:
+    return refusal(HTTPStatus.BAD_REQUEST, detail)
+
+
+def _unsupported(detail: str) -> Refusal:
+    remedy = 'Send multipart/related; type="application/dicom"; boundary=… with one PS3.10 file a part.'
+    return refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{detail} {remedy}")
+
+
+def _reply(request: Request, outcomes: list[Outcome]) -> Reply:
+    """Make the answer; a store never answers 406 (DICOM.md §3)."""
+    stored = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+    report = _report(request.base_url, outcomes, stored)
+    written = write_data_set(report.to_data_set(), choose(request.header("accept"), OFFERED) or DICOM_JSON)
+    headers = [("content-type", written.content_type)]
+    status = report.status()
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append(("retry-after", str(RETRY_AFTER_S)))
+    if stored:
+        location = _location(request.base_url, stored)
+        headers += [("content-location", location), ("location", location)]
+    return Reply(status, tuple(headers), written.body)
+
+
+def _report(base_url: str, outcomes: list[Outcome], stored: list[Accepted]) -> StoreReport:
+    studies = {each.study_instance_uid for each in stored}
+    return StoreReport(
+        stored=tuple(
+            Stored(each.sop_class_uid, each.sop_instance_uid, _instance_url(base_url, each)) for each in stored
+        ),
+        failed=tuple(
+            Failed(each.sop_class_uid or "", each.sop_instance_uid, each.reason)
+            for each in outcomes
+            if isinstance(each, Refused) and each.sop_instance_uid
+        ),
+        other=tuple(Other(each.reason) for each in outcomes if isinstance(each, Refused) and not each.sop_instance_uid),
+        study_url=f"{base_url}/studies/{studies.pop()}" if len(studies) == 1 else "",
+    )
+
+
+def _location(base_url: str, stored: list[Accepted]) -> str:
+    studies = {each.study_instance_uid for each in stored}
+    return f"{base_url}/studies/{studies.pop()}" if len(studies) == 1 else f"{base_url}/studies"
+
+
+def _instance_url(base_url: str, each: Accepted) -> str:
+    place = f"{each.study_instance_uid}/series/{each.series_instance_uid}/instances/{each.sop_instance_uid}"
+    return f"{base_url}/studies/{place}"

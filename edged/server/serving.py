@@ -1,0 +1,145 @@
+"""Serving an application: open the listeners, accept, one guarded task for each connection, drain.
+
+What may live here: the accept loop and the life of a connection as a whole. Strategy: nested nurseries are
+the shutdown order: stop accepting, let running requests finish until the deadline, cancel what is left.
+Invariants: nothing that happens on a connection ends another one or the server: this is one of the named
+guards; a lack of descriptors is waited out; when `run` returns every socket is closed.
+"""
+
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Sequence
+
+import trio
+
+from edged.server.exchange import Application, Counters, Service
+from edged.server.http1 import HTTP1Connection, ToHTTP2
+from edged.server.http2 import HTTP2Connection
+from edged.server.limits import Limits
+from edged.server.listeners import TLS, Bound, Kind, Listener, ListenerError, close_socket, open_socket
+from edged.server.wire import TCPStream, TLSStream, Wire, handshake, peer_of
+
+LOG = logging.getLogger("edged.server")
+ACCEPT_PAUSE_S = 0.1  # after a failed accept, mostly for want of descriptors
+KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))  # a dead peer is gone after 2 minutes
+
+
+class Server:
+    """An application behind listeners; `counters` may be read at any time."""
+
+    def __init__(
+        self,
+        application: Application,
+        listeners: Sequence[Listener],
+        *,
+        tls: TLS | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """Raises ListenerError if an https listener has no usable TLS files."""
+        self._listeners = listeners
+        self._limits = limits or Limits()
+        self._service = Service.of(application, self._limits)
+        self._tls = tls.context() if tls is not None else None
+        for listener in listeners:
+            if listener.kind is Kind.HTTPS and self._tls is None:
+                raise ListenerError(f"{listener} needs a certificate and a private key")
+
+    @property
+    def counters(self) -> Counters:
+        """What has happened to connections so far."""
+        return self._service.counters
+
+    async def run(
+        self, shutdown: trio.Event, *, task_status: trio.TaskStatus[list[Bound]] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until `shutdown` is set and running requests have finished or had `drain_s`.
+
+        `task_status.started` gets what listens once all do; raises OSError naming the listener that cannot.
+        """
+        async with trio.open_nursery() as connections:
+            with contextlib.ExitStack() as open_sockets:
+                bound = []
+                async with trio.open_nursery() as accepting:
+                    for listener in self._listeners:
+                        opened, where = open_socket(listener)
+                        open_sockets.callback(close_socket, opened, where)
+                        bound.append(where)
+                        context = self._tls if listener.kind is Kind.HTTPS else None
+                        accepting.start_soon(self._accept, opened, context, connections)
+                    task_status.started(bound)
+                    await shutdown.wait()
+                    accepting.cancel_scope.cancel()
+            self._service.drain.begin()
+            connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_s
+
+    async def _accept(self, opened: socket.socket, context: ssl.SSLContext | None, connections: trio.Nursery) -> None:
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(opened))
+        failing = False
+        while True:
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                if not failing:
+                    LOG.warning("cannot accept connections: %s; trying on", error)
+                failing = True
+                await trio.sleep(ACCEPT_PAUSE_S)
+                continue
+            failing = False
+            counters = self._service.counters
+            if counters.open >= self._limits.connections:
+                counters.refused += 1
+                LOG.info("refused a connection: %d are open", counters.open)
+                stream.socket.close()
+                continue
+            counters.accepted += 1
+            counters.open += 1
+            connections.start_soon(self._guard, stream, context)
+
+    async def _guard(self, stream: TCPStream, context: ssl.SSLContext | None) -> None:
+        """One connection, whatever it does."""
+        try:
+            await self._serve(stream, context)
+        except* Exception as group:
+            self._service.counters.failed += 1
+            causes = ", ".join(sorted({type(error).__name__ for error in _leaves(group)}))
+            LOG.warning("a connection failed: %s", causes, exc_info=group)
+        finally:
+            self._service.counters.open -= 1
+            stream.socket.close()
+
+    async def _serve(self, stream: TCPStream, context: ssl.SSLContext | None) -> None:
+        _keep_alive(stream)
+        secured: TCPStream | TLSStream | None = stream
+        if context is not None:
+            secured = await handshake(stream, context, within_s=self._limits.handshake_s)
+        if secured is None:
+            LOG.info("a TLS handshake was not completed")
+            return
+        try:
+            peer = peer_of(secured)
+        except OSError:  # gone already
+            return
+        wire = Wire(secured, write_s=self._limits.write_s)
+        negotiated = secured.selected_alpn_protocol() if isinstance(secured, trio.SSLStream) else None
+        start: ToHTTP2 | None = ToHTTP2(b"")
+        if negotiated != "h2":
+            start = await HTTP1Connection(wire, peer, self._service).run()
+        if start is not None:
+            await HTTP2Connection(wire, peer, self._service).run(start)
+        await wire.close()
+
+
+def _keep_alive(stream: TCPStream) -> None:
+    with contextlib.suppress(OSError):  # not on a Unix socket
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEPALIVE:
+            stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -1,0 +1,32 @@
+"""Which destinations a new instance goes to, fixed when it is admitted (DESIGN §1.5).
+
+Ids are given by the store and last; a destination that left the settings keeps its id and its entries.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edged.config import Destination
+from edged.store.queue import destination_id
+from edged.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The configured destinations by name, with the ids that the store knows them by."""
+
+    ids: dict[str, int]
+    required: tuple[int, ...]
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """The ids of all configured destinations."""
+        return tuple(self.ids.values())
+
+
+async def load_routes(store: Store, destinations: Sequence[Destination]) -> Routes:
+    """Give every configured destination its id."""
+    names = [destination.name for destination in destinations]
+    ids = await store.write(lambda txn: {name: destination_id(txn, name) for name in names})
+    required = tuple(ids[destination.name] for destination in destinations if destination.required)
+    return Routes(ids, required)

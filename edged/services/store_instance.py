@@ -1,0 +1,215 @@
+"""The front door of every intake: bytes of one PS3.10 file in, a durable instance or a reason out.
+
+Each piece is scanned and gathered as it comes; nothing of an instance is believed that the scan has not seen. A yes is
+given only after the admission has committed (DESIGN §1.1). What is wrong with one instance is its answer, never an
+exception: the next one is received as if nothing had been.
+"""
+
+from dataclasses import dataclass, replace
+
+import trio
+
+from edged.dicom.errors import DicomError
+from edged.dicom.reasons import FailureReason
+from edged.dicom.scanner import InstanceScanner, Scan
+from edged.services.bell import Bells
+from edged.services.destinations import Routes
+from edged.store.admission import Admitted, Outcome
+from edged.store.errors import StoreError, StoreFull
+from edged.store.records import Instance
+from edged.store.space import Reservation
+from edged.store.store import Store
+from edged.store.upload import Upload
+from edged.telemetry.clock import Clock
+from edged.telemetry.conditions import Conditions, Severity
+
+CLOSE_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The instance is durable here; `again` says that it was before."""
+
+    number: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The instance was not stored; UIDs as far as they were seen. `passing` says that later it may be."""
+
+    reason: FailureReason
+    text: str
+    sop_class_uid: str | None = None
+    sop_instance_uid: str | None = None
+    passing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an instance comes from: the intake's name, and the study that it must belong to, if one was named."""
+
+    intake: str
+    study_instance_uid: str | None = None
+
+
+class FrontDoor:
+    """Receives instances; one a box."""
+
+    def __init__(self, store: Store, routes: Routes, clock: Clock, *, conditions: Conditions, bells: Bells) -> None:
+        self.store = store
+        self._routes = routes
+        self._clock = clock
+        self._conditions = conditions
+        self._bells = bells
+        self.max_instance_bytes: int | None = None
+
+    def receive(self, source: Source, reservation: Reservation) -> "Receiving":
+        """Begin an instance; `close` must follow."""
+        return Receiving(self, source, Upload(self.store, reservation))
+
+    async def admit(self, scan: Scan, source: Source, upload: Upload) -> Accepted | Refused:
+        """Make a scanned instance durable, or say why not."""
+        try:
+            admitted = await upload.admit(self._record(scan, source))
+        except StoreError as error:
+            return _no_room(error, scan)
+        if admitted.outcome is Outcome.STORED:
+            self._bells.arrived.ring()
+            self._bells.logged.ring()
+            self._tell_inconsistent(scan, admitted)
+        return _answer(scan, admitted)
+
+    def _record(self, scan: Scan, source: Source) -> Instance:
+        return Instance(
+            sop_instance_uid=scan.sop_instance_uid,
+            sop_class_uid=scan.sop_class_uid,
+            study_instance_uid=scan.study_instance_uid,
+            series_instance_uid=scan.series_instance_uid,
+            transfer_syntax_uid=scan.transfer_syntax_uid,
+            size=scan.length,
+            dataset_offset=scan.dataset_offset,
+            exit_length=scan.exit_length,
+            file_digest=scan.file_digest,
+            dataset_digest=scan.dataset_digest,
+            received=self._clock.wall(),
+            intake=source.intake,
+            destinations=self._routes.all,
+            required=self._routes.required,
+            attributes=dict(scan.attributes),
+            leaves_as_is=scan.leaves_as_is,
+        )
+
+    def _tell_inconsistent(self, scan: Scan, admitted: Admitted) -> None:
+        if admitted.inconsistent:
+            self._conditions.raise_(
+                "study-inconsistent",
+                Severity.WARNING,
+                f"Study {scan.study_instance_uid} holds instances of more than one patient, or a series of another "
+                "study. Nothing was refused; check the worklist entry at the modality.",
+            )
+
+
+class Receiving:
+    """One instance while it arrives: `feed` its bytes, then `admit` it; `close` in any case."""
+
+    def __init__(self, door: FrontDoor, source: Source, upload: Upload) -> None:
+        self.refused: Refused | None = None
+        self._door = door
+        self._source = source
+        self._upload = upload
+        self._scanner: InstanceScanner | None = InstanceScanner()
+        self._full: StoreError | None = None
+        self._length = 0
+
+    async def feed(self, data: bytes | memoryview) -> None:
+        """Take some bytes; after a refusal they are dropped."""
+        if self._scanner is None:
+            return
+        self._length += len(data)
+        limit = self._door.max_instance_bytes
+        if limit is not None and self._length > limit:
+            self.refuse(Refused(FailureReason.PROCESSING_FAILURE, f"larger than max_instance ({limit} bytes)"))
+            return
+        try:
+            self._scanner.feed(data)
+        except DicomError as error:
+            self.refuse(_unreadable(error))
+            return
+        if self._full is None:
+            await self._gather(data)
+
+    async def admit(self) -> Accepted | Refused:
+        """Say that the instance is complete; return what became of it, durable when it is accepted."""
+        if self._scanner is None:
+            assert self.refused is not None
+            return self.refused
+        try:
+            scan = self._scanner.finish()
+        except DicomError as error:
+            return _unreadable(error)
+        wanted = self._source.study_instance_uid
+        if wanted is not None and wanted != scan.study_instance_uid:
+            text = f"its Study Instance UID is {scan.study_instance_uid}, the request names {wanted}"
+            return _refused(scan, FailureReason.STUDY_INSTANCE_UID_MISMATCH, text)
+        if self._full is not None:
+            return _no_room(self._full, scan)
+        return await self._door.admit(scan, self._source, self._upload)
+
+    def cut(self) -> Refused:
+        """Say that the instance broke off before its end; return the refusal."""
+        if self.refused is not None:
+            return self.refused
+        try:
+            if self._scanner is not None:
+                self._scanner.finish()
+        except DicomError as error:
+            return replace(_unreadable(error), reason=FailureReason.TRUNCATED)
+        return Refused(FailureReason.TRUNCATED, "the instance broke off before its end")
+
+    async def close(self) -> None:
+        """Let go of everything that the instance holds in memory."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_WITHIN_S):
+            await self._upload.close()
+
+    async def _gather(self, data: bytes | memoryview) -> None:
+        try:
+            await self._upload.add(data)
+        except StoreError as error:
+            self._full = error
+
+    def refuse(self, refused: Refused) -> None:
+        """Drop the instance and what is still to come of it."""
+        self.refused = refused
+        self._scanner = None
+
+
+def _answer(scan: Scan, admitted: Admitted) -> Accepted | Refused:
+    if admitted.outcome is Outcome.DIFFERENT:
+        text = "another data set is stored under this SOP Instance UID"
+        return _refused(scan, FailureReason.DUPLICATE_SOP_INSTANCE, text)
+    return Accepted(
+        number=admitted.number,
+        sop_class_uid=scan.sop_class_uid,
+        sop_instance_uid=scan.sop_instance_uid,
+        study_instance_uid=scan.study_instance_uid,
+        series_instance_uid=scan.series_instance_uid,
+        again=admitted.outcome is Outcome.SAME,
+    )
+
+
+def _refused(scan: Scan, reason: FailureReason, text: str, *, passing: bool = False) -> Refused:
+    return Refused(reason, text, scan.sop_class_uid, scan.sop_instance_uid, passing)
+
+
+def _no_room(error: StoreError, scan: Scan) -> Refused:
+    text = "there is no room for it now" if isinstance(error, StoreFull) else "the store cannot write now"
+    return _refused(scan, FailureReason.OUT_OF_RESOURCES, text, passing=True)
+
+
+def _unreadable(error: DicomError) -> Refused:
+    return Refused(error.reason, str(error), error.sop_class_uid, error.sop_instance_uid)

@@ -1,0 +1,27 @@
+"""Keeping the tables that only grow within their bounds (DESIGN §3): the event log, by age and by rows."""
+
+import logging
+from functools import partial
+
+import trio
+
+from edged.store.errors import StoreError
+from edged.store.events import TRIM_EVENTS, trim_events
+from edged.store.store import Store
+from edged.telemetry.clock import Clock
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 60.0
+
+
+async def keep_trimmed(store: Store, clock: Clock, keep_s: float) -> None:
+    """Trim events older than `keep_s` seconds, never by age while the clock is not trusted; runs until cancelled."""
+    while True:
+        before = clock.wall() - keep_s if clock.trusted() else 0.0
+        try:
+            while await store.write(partial(trim_events, before=before)) == TRIM_EVENTS:
+                pass
+        except StoreError as error:
+            log.info("events could not be trimmed: %s", error)
+        await trio.sleep(EVERY_S)

@@ -1,0 +1,217 @@
+"""Storage commitment as user agent: requests over what was sent, and checks for their results (PS3.18 13).
+
+The Transaction UID is durable before the POST, so that after a crash or a lost answer the same one is asked about.
+What an answer means is decided by `commitment_verdicts.next_step`; this file carries it out. A bounded number of
+requests is open at a time; what they did not commit is handed back to the prover.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from uuid import uuid4
+
+from edged.config.choices import Proof
+from edged.dicom.uids import uid_from_uuid
+from edged.dicomweb.commitment_report import commitment_request, read_commitment_result
+from edged.dicomweb.representation import write_data_set
+from edged.http.retry_after import parse_retry_after
+from edged.store.commitments import asks, delete_ask, put_ask
+from edged.store.queue import Waiting, read_instance
+from edged.store.records import Ask
+from edged.store.transaction import Transaction
+from edged.upstream.commitment_values import (
+    Asked,
+    Commitment,
+    CommitmentAnswer,
+    CommitmentReport,
+    CommitmentVerdict,
+    Lost,
+    Next,
+    Step,
+    TransactionState,
+)
+from edged.upstream.commitment_values import Transaction as CommitmentTransaction
+from edged.upstream.commitment_verdicts import next_step
+from edged.upstream.connection import Client
+from edged.upstream.destination import Destination
+from edged.upstream.message import BytesBody, NoAnswer, Request
+from edged.upstream.proofs import commit
+from edged.upstream.retry import Backoff, Pace, retry_floor_s
+
+MOST_OPEN = 64
+BELIEVED_S = 600.0
+"""How long "not offered" is believed before the service is tried again."""
+
+CHECK_PACE = Pace(base_s=1.0, factor=2.0, cap_s=60.0, least=0.5)
+TEXT_BYTES = 400
+
+Leftover = tuple[int, CommitmentVerdict]
+
+
+@dataclass(slots=True)
+class _Open:
+    """One request of ours; `instances` are pairs of SOP Class and SOP Instance UID by instance number."""
+
+    transaction_uid: str
+    instances: Mapping[int, tuple[str, str]]
+    next: Asked
+    due_s: float
+    state: TransactionState = TransactionState.POSTING
+    requests: int = 1
+    new_uids: int = 0
+    backoff: Backoff = field(default_factory=lambda: Backoff(CHECK_PACE))
+
+
+class Asker:
+    """Our open storage commitment requests to one destination."""
+
+    def __init__(self, destination: Destination, client: Client) -> None:
+        self._destination = destination
+        self._client = client
+        self._open: dict[str, _Open] = {}
+        self._not_offered_until_s = 0.0
+
+    @property
+    def asked(self) -> set[int]:
+        """The numbers that an open request names."""
+        return {number for each in self._open.values() for number in each.instances}
+
+    @property
+    def full(self) -> bool:
+        """Whether as many requests are open as may be."""
+        return len(self._open) >= MOST_OPEN
+
+    def offered(self) -> bool:
+        """Whether the destination is worth asking: it offers the service as far as is known."""
+        return self._destination.now() >= self._not_offered_until_s
+
+    async def resume(self) -> None:
+        """Take up the requests of an earlier life; their outcome is unknown, so their results are asked for."""
+        known = await self._destination.box.store.read(partial(asks, destination=self._destination.number))
+        for transaction_uid, ask in known.items():
+            instances = await self._instances(ask.numbers)
+            self._open[transaction_uid] = _Open(transaction_uid, instances, Asked.RESULT_CHECK, 0.0)
+
+    async def ask(self, rows: Sequence[Waiting], new_uids: int = 0) -> None:
+        """Open a request over sent instances; durable before it leaves."""
+        await self._begin([row.number for row in rows], new_uids)
+
+    async def check(self) -> tuple[list[Leftover], float | None]:
+        """Do the next step of every request that is due; return what was not committed, and the next due time."""
+        leftovers: list[Leftover] = []
+        for each in list(self._open.values()):
+            if each.due_s <= self._destination.now():
+                leftovers += await self._advance(each)
+        return leftovers, min((each.due_s for each in self._open.values()), default=None)
+
+    async def _begin(self, numbers: Sequence[int], new_uids: int) -> None:
+        instances = await self._instances(numbers)
+        if not instances:
+            return
+        destination = self._destination
+        transaction_uid = uid_from_uuid(uuid4())
+        ask = Ask(numbers=tuple(instances), created=destination.box.clock.wall())
+        await destination.box.store.write(
+            partial(put_ask, destination=destination.number, transaction_uid=transaction_uid, ask=ask)
+        )
+        opened = _Open(transaction_uid, instances, Asked.REQUEST, destination.now(), new_uids=new_uids)
+        self._open[transaction_uid] = opened
+
+    async def _instances(self, numbers: Sequence[int]) -> dict[int, tuple[str, str]]:
+        def read(txn: Transaction) -> dict[int, tuple[str, str]]:
+            found = {number: read_instance(txn, number) for number in numbers}
+            return {
+                number: (each.sop_class_uid, each.sop_instance_uid)
+                for number, each in found.items()
+                if each is not None
+            }
+
+        return await self._destination.box.store.read(read)
+
+    async def _advance(self, each: _Open) -> list[Leftover]:
+        uids = [uid for _, uid in each.instances.values()]
+        answer = await self._exchange(each)
+        known = CommitmentTransaction(uids, each.state, each.requests, each.new_uids)
+        step = next_step(each.next, answer, known)
+        if step.condition is not None:
+            self._destination.raise_condition(step.condition.value, step.text)
+        match step.next:
+            case Next.RESULT:
+                return await self._settle(each, step)
+            case Next.REQUEST | Next.CHECK:
+                self._wait(each, step)
+            case Next.NEW_UID:
+                await self._replace(each, [list(each.instances)], step)
+            case Next.SMALLER:
+                numbers = list(each.instances)
+                middle = len(numbers) // 2
+                await self._replace(each, [numbers[:middle], numbers[middle:]], step)
+            case Next.NOT_OFFERED:
+                self._not_offered_until_s = self._destination.now() + BELIEVED_S
+                await self._close(each)
+        return []
+
+    def _wait(self, each: _Open, step: Step) -> None:
+        now = self._destination.now()
+        each.state = step.state
+        each.next = Asked.REQUEST if step.next is Next.REQUEST else Asked.RESULT_CHECK
+        each.requests += step.next is Next.REQUEST
+        if step.paced:
+            each.backoff = each.backoff.failed(now, retry_after_s=None, random01=random.random())  # noqa: S311
+        paced = each.backoff.due_s if step.paced else now
+        each.due_s = max(paced, now + retry_floor_s(step.after_s))
+
+    async def _replace(self, each: _Open, groups: Sequence[Sequence[int]], step: Step) -> None:
+        await self._close(each)
+        for numbers in groups:
+            await self._begin(numbers, each.new_uids + 1)
+        if step.paced:
+            for opened in list(self._open.values())[-len(groups) :]:
+                opened.due_s = self._destination.now() + CHECK_PACE.cap_s
+
+    async def _settle(self, each: _Open, step: Step) -> list[Leftover]:
+        committed, leftovers = [], []
+        for number, (_, uid) in each.instances.items():
+            verdict = step.instances[uid]
+            if verdict.kind is Commitment.COMMITTED:
+                committed.append(number)
+            else:
+                leftovers.append((number, verdict))
+        await commit(self._destination, committed, Proof.DICOMWEB, transaction_uid=each.transaction_uid)
+        del self._open[each.transaction_uid]
+        self._destination.box.conditions.clear(f"no-proof:{self._destination.name}")
+        return leftovers
+
+    async def _close(self, each: _Open) -> None:
+        destination = self._destination
+        await destination.box.store.write(
+            partial(delete_ask, destination=destination.number, transaction_uid=each.transaction_uid)
+        )
+        del self._open[each.transaction_uid]
+
+    async def _exchange(self, each: _Open) -> CommitmentAnswer | Lost:
+        try:
+            response = await self._client.request(self._request(each))
+        except NoAnswer as error:
+            return Lost(error.not_processed, error.text)
+        fields = dict(response.headers)
+        read = None
+        if response.status == HTTPStatus.OK and not response.truncated:
+            read = read_commitment_result(response.body, fields.get("content-type"))
+        return CommitmentAnswer(
+            status=response.status,
+            report=CommitmentReport(read.committed, read.failed) if read else None,
+            retry_after_s=parse_retry_after(fields.get("retry-after", ""), self._destination.box.clock.wall()),
+            text="" if read else response.body[:TEXT_BYTES].decode("utf-8", "replace"),
+        )
+
+    def _request(self, each: _Open) -> Request:
+        target = f"{self._client.endpoint.base_path}/commitment-requests/{each.transaction_uid}"
+        headers = (("accept", "application/dicom+json"), *self._destination.headers())
+        if each.next is Asked.RESULT_CHECK:
+            return Request("GET", target, headers)
+        written = write_data_set(commitment_request(each.instances.values()))
+        headers = (("content-type", written.content_type), *headers)
+        return Request("POST", target, headers, BytesBody(written.body))

@@ -1,0 +1,39 @@
+"""Choosing what goes into one request: oldest first, one study a request, studies in turn, never a note's hermit.
+
+Pure: rows of the queue and the notebook in, a batch out.
+"""
+
+from collections.abc import Sequence
+
+from edged.store.queue import Waiting
+from edged.upstream.batch_size import BatchSize
+from edged.upstream.notes import Notebook
+
+
+def choose_batch(
+    rows: Sequence[Waiting], notebook: Notebook, size: BatchSize, *, last_study: str | None
+) -> list[Waiting]:
+    """Return the next batch from rows that may be tried now, in queue order; empty when there are none.
+
+    A study does not go twice in a row while another one waits, so that a long one holds no other up.
+    """
+    first = next((row for row in rows if row.study != last_study), rows[0] if rows else None)
+    if first is None:
+        return []
+    if notebook.of(first.number).alone:
+        return [first]
+    batch, total = [first], first.size
+    for row in rows:
+        if row.study != first.study or row.number == first.number or notebook.of(row.number).alone:
+            continue
+        if not size.fits(len(batch) + 1, total + row.size):
+            break
+        batch.append(row)
+        total += row.size
+    return batch
+
+
+def choose_probe(rows: Sequence[Waiting], last_probed: int) -> list[Waiting]:
+    """Return one instance to try a held destination with: the next after the last one tried, in turn."""
+    later = [row for row in rows if row.number > last_probed]
+    return (later or list(rows))[:1]

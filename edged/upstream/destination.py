@@ -1,0 +1,152 @@
+"""One destination as its workers share it: breaker, sizes, notes, leases, and what the world is told of it.
+
+Everything here is in memory and changed synchronously between awaits; what must last is moved in the store by
+compare-and-set. `Destination` decides nothing about instances: the verdict table does.
+"""
+
+import random
+from base64 import b64encode
+
+import trio
+from msgspec import structs
+
+from edged.config import Destination as Settings
+from edged.config import read_secret
+from edged.config.choices import AuthKind
+from edged.services.bell import Bell, Bells
+from edged.store.store import Store
+from edged.telemetry.clock import Clock
+from edged.telemetry.conditions import Conditions, Severity
+from edged.telemetry.live import DestinationLive, DestinationState, LastError, Live, Phase
+from edged.upstream.batch_size import BatchLimits, BatchSize
+from edged.upstream.notes import Notebook
+from edged.upstream.park_guard import ParkGuard
+from edged.upstream.retry import Breaker, BreakerState
+from edged.upstream.verdict_values import DestinationVerdict, Standing
+
+_STATES = {
+    Standing.OK: DestinationState.UP,
+    Standing.LATER: DestinationState.RETRYING,
+    Standing.HOLD: DestinationState.HELD,
+    Standing.PROBE_OTHER: DestinationState.HELD,
+    Standing.AUTH_FAULT: DestinationState.AUTH_FAULT,
+    Standing.PROXY_AUTH_FAULT: DestinationState.AUTH_FAULT,
+}
+
+
+class Surroundings:
+    """What a destination needs of the box."""
+
+    def __init__(self, store: Store, clock: Clock, *, live: Live, conditions: Conditions, bells: Bells) -> None:
+        self.store = store
+        self.clock = clock
+        self.live = live
+        self.conditions = conditions
+        self.bells = bells
+
+
+class Destination:
+    """The shared state of one destination."""
+
+    def __init__(self, number: int, settings: Settings, box: Surroundings) -> None:
+        self.number = number
+        self.settings = settings
+        self.box = box
+        self.notebook = Notebook()
+        self.guard = ParkGuard()
+        self.breaker = Breaker()
+        self.leased: set[int] = set()
+        self.released = Bell()
+        self.last_study: str | None = None
+        self.last_probed = 0
+        self.accept = "application/dicom+json"
+        limits = BatchLimits(
+            seconds=settings.batch_seconds,
+            max_instances=settings.batch_instances,
+            max_bytes=min(settings.batch_bytes, settings.max_request_bytes or settings.batch_bytes),
+        )
+        self.size = BatchSize.first(limits)
+        self._raised: set[str] = set()
+        self._live = DestinationLive(state=DestinationState.UP)
+        self._publish(self._live)
+
+    @property
+    def name(self) -> str:
+        """The name in the settings."""
+        return self.settings.name
+
+    def now(self) -> float:
+        """Seconds of the clock that due times are in."""
+        return trio.current_time()
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The configured headers and the credential, read anew each time; raises CredentialError."""
+        auth = self.settings.auth
+        fields = tuple(self.settings.headers)
+        if auth.kind is AuthKind.BASIC and auth.password_file is not None:
+            pair = f"{auth.username}:{read_secret(auth.password_file)}".encode()
+            return (*fields, ("authorization", f"Basic {b64encode(pair).decode()}"))
+        if auth.kind is AuthKind.BEARER and auth.token_file is not None:
+            return (*fields, ("authorization", f"Bearer {read_secret(auth.token_file)}"))
+        return fields
+
+    def may_begin(self) -> bool:
+        """Whether a worker may take work now: freely, or as the one probe of a held destination."""
+        if self.breaker.state is BreakerState.CLOSED:
+            return True
+        return self.breaker.state is BreakerState.OPEN and self.breaker.backoff.due(self.now())
+
+    def next_try_s(self) -> float:
+        """Seconds until something may be tried again that may not be tried now."""
+        now = self.now()
+        times = [self.notebook.next_due_s(now)]
+        if self.breaker.state is BreakerState.OPEN:
+            times.append(self.breaker.backoff.due_s)
+        return max(0.01, min((at for at in times if at is not None), default=now + 60.0) - now)
+
+    def sent(self, size: int) -> None:
+        """Note that the destination took `size` bytes: it is up."""
+        rate = self._live.rate.after(self.box.clock.monotonic(), size)
+        self._publish(structs.replace(self._live, rate=rate))
+
+    def passed(self) -> None:
+        """Note that the destination answered as it should."""
+        if self.breaker.state is not BreakerState.CLOSED:
+            self.breaker = self.breaker.passed()
+            self.released.ring()
+        for condition in self._raised:
+            self.box.conditions.clear(condition)
+        self._raised.clear()
+        if self._live.state is not DestinationState.UP:
+            self._publish(structs.replace(self._live, state=DestinationState.UP, phase=None))
+
+    def failed(self, verdict: DestinationVerdict, phase: Phase) -> None:
+        """Note a failure that is the destination's: the breaker opens, a condition names the remedy."""
+        before = self.breaker
+        self.breaker = before.failed(
+            self.now(),
+            retry_after_s=verdict.retry_after_s,
+            random01=random.random(),  # noqa: S311 - jitter
+        )
+        error = LastError(phase=phase, text=verdict.text or verdict.hint, time=self.box.clock.wall())
+        state = _STATES.get(verdict.standing, DestinationState.HELD)
+        self._publish(structs.replace(self._live, state=state, phase=phase, last_error=error))
+        if verdict.condition is not None:
+            self.raise_condition(verdict.condition.value, verdict.hint or verdict.text)
+        self.released.ring()
+
+    def misconfigured(self, hint: str) -> None:
+        """Note that it refuses everything: its entries are not to blame."""
+        self._publish(structs.replace(self._live, state=DestinationState.MISCONFIGURED, phase=Phase.VERDICT))
+        self.raise_condition("misconfigured", hint)
+
+    def raise_condition(self, name: str, hint: str, *, lasting: bool = False) -> None:
+        """Raise a condition of this destination; unless `lasting` it goes when the destination takes something."""
+        full = f"{name}:{self.name}"
+        self.box.conditions.raise_(full, Severity.WARNING, hint)
+        if not lasting:
+            self._raised.add(full)
+
+    def _publish(self, live: DestinationLive) -> None:
+        self._live = live
+        self.box.live.publish_destination(self.name, live)

@@ -1,0 +1,118 @@
+"""Paths to resources and back."""
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edged.config.choices import Role
+from edged.dicomweb.resources import ROUTES
+from edged.dicomweb.routing import match, split_path, url_of
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name", "parameters"),
+    [
+        ("OPTIONS", "/", "retrieveCapabilities", {}),
+        ("GET", "/", "openNotificationConnection", {}),
+        ("GET", "/subscribers/CT%201", "openSubscriberConnection", {"requester": "CT 1"}),
+        ("POST", "/studies", "storeInstances", {}),
+        ("POST", "/studies/", "storeInstances", {}),
+        ("POST", "/studies/1.2", "storeStudyInstances", {"study": "1.2"}),
+        (
+            "GET",
+            "/studies/1/series/2/instances/3",
+            "retrieveInstance",
+            {"study": "1", "series": "2", "instance": "3"},
+        ),
+        ("HEAD", "/studies/1/series/2/instances/3", "retrieveInstance", None),
+        ("POST", "/commitment-requests/1", "requestStorageCommitment", {"transactionUID": "1"}),
+        ("GET", "/commitment-requests/1", "checkStorageCommitmentResult", {"transactionUID": "1"}),
+        ("GET", "/healthz", "health", {}),
+        ("GET", "/admin/status", "adminStatus", {}),
+        ("GET", "/admin/instances/1/file", "adminInstanceFile", {"uid": "1"}),
+    ],
+)
+def test_a_path_is_matched(method: str, path: str, name: str, parameters: dict[str, str] | None) -> None:
+    found = match(path)
+    assert found is not None
+    route = found.route(method)
+    assert route is not None
+    assert route.name == name
+    assert parameters is None or found.parameters == parameters
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "//",
+        "studies",
+        "/nothing",
+        "/studies//series",
+        "/studies/1/series",
+        "/studies/1/series/2/instances/3/4",
+        "/studies/.",
+        "/studies/..",
+        "/studies/%2e%2e",
+        "/studies/%",
+        "/studies/%4",
+        "/studies/%zz",
+        "/studies/%ff",
+        "/studies/%00",
+        "/studies/a%0d%0a",
+        "/Studies",
+        "/" + "a" * 5000,
+    ],
+)
+def test_a_path_that_names_nothing(path: str) -> None:
+    assert match(path) is None
+
+
+def test_an_encoded_slash_stays_in_its_segment() -> None:
+    assert split_path("/studies/a%2Fb") == ("studies", "a/b")
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/", "GET, OPTIONS"),
+        ("/studies", "POST"),
+        ("/studies/1/series/2/instances/3", "GET, HEAD"),
+        ("/commitment-requests/1", "GET, HEAD, POST"),
+    ],
+)
+def test_allow(path: str, allow: str) -> None:
+    found = match(path)
+    assert found is not None
+    assert found.allow == allow
+    assert found.route("DELETE") is None
+    assert (found.route("HEAD") is not None) == ("HEAD" in allow)
+
+
+@given(st.text(min_size=1, max_size=20).filter(str.isprintable).filter(lambda text: text not in {".", ".."}))
+def test_a_url_leads_back_to_its_resource(requester: str) -> None:
+    url = url_of("http://box:8080/base/", "/subscribers/{requester}", requester=requester)
+    found = match(url.removeprefix("http://box:8080/base"))
+    assert found is not None
+    assert found.parameters == {"requester": requester}
+
+
+@given(st.text() | st.text(alphabet="/%.2eF a", max_size=20).map(lambda text: "/" + text))
+def test_any_path_is_answered(path: str) -> None:
+    segments = split_path(path)
+    if segments is not None:
+        assert split_path("/" + "/".join(quote(segment, safe="") for segment in segments)) == segments
+    assert match(path) is None or segments is not None
+
+
+def test_only_health_is_open_to_everybody() -> None:
+    assert [route.name for route in ROUTES if not route.roles] == ["health"]
+    assert all(route.roles <= set(Role) for route in ROUTES)
+
+
+def test_every_row_is_its_own() -> None:
+    assert len({route.name for route in ROUTES}) == len(ROUTES)
+    assert len({(route.method, route.template) for route in ROUTES}) == len(ROUTES)
+    assert all(route.description.endswith(".") for route in ROUTES)
