@@ -18,7 +18,7 @@ from edged.origin.store import StoreTransaction
 from edged.server import TLS, Listener, Server
 from edged.services.bell import Bells
 from edged.services.commitment import CommitmentService
-from edged.services.destinations import Routes, load_routes
+from edged.services.destinations import Routes, left_behind, load_routes
 from edged.services.journal import Journal
 from edged.services.notifications import NotificationService
 from edged.services.state import StateService
@@ -66,6 +66,7 @@ async def serve(
         conditions.listen(journal.condition_turned)
         live.watch_destinations(journal.destination_changed)
         _standing_conditions(settings, routes, conditions)
+        _tell_left_behind(await store.read(left_behind), routes, conditions)
         state = StateService(store, settings, routes, clock=clock, live=live)
         commitment = CommitmentService(store, settings.commitment, clock, bells=bells)
         door = FrontDoor(store, routes, clock, conditions=conditions, bells=bells)
@@ -105,7 +106,12 @@ async def serve(
 def _listeners(settings: Settings) -> list[Listener]:
     """The configured listeners, and last the control socket."""
     listeners = [Listener.parse(each) for each in settings.origin.bind]
-    return [*listeners, Listener.parse(f"unix:{Path(settings.box.control).absolute()}")]
+    return [*listeners, Listener.parse(f"unix:{control_socket(settings)}")]
+
+
+def control_socket(settings: Settings) -> str:
+    """Return the path of the control socket."""
+    return str(Path(settings.box.control).absolute())
 
 
 def _tls(settings: Settings) -> TLS | None:
@@ -121,4 +127,14 @@ def _standing_conditions(settings: Settings, routes: Routes, conditions: Conditi
             "no-required-destination",
             Severity.WARNING,
             "No [[destination]] is required: instances are kept until they are discarded by hand.",
+        )
+
+
+def _tell_left_behind(queued: Mapping[str, int], routes: Routes, conditions: Conditions) -> None:
+    for name in sorted(queued.keys() - routes.ids.keys()):
+        conditions.raise_(
+            f"destination-removed:{name}",
+            Severity.WARNING,
+            f"{queued[name]} instances wait for destination {name}, which is no longer in the settings. They are kept: "
+            "put it back, or see edged queue move and edged queue discard.",
         )

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import sdnotify
 import trio
 
-from edged.app.box import Parts, serve
+from edged.app.box import Parts, control_socket, serve
 from edged.config import Settings
 from edged.store.errors import StoreError
 
@@ -91,7 +91,7 @@ async def healthy(parts: Parts) -> bool:
     if parts.store.stuck_s(time.monotonic()) > STUCK_S:
         log.error("a write to the store has run for more than %.0f s", STUCK_S)
         return False
-    path = os.path.abspath(parts.settings.box.control)
+    path = control_socket(parts.settings)
     base = parts.settings.origin.base_path.rstrip("/").encode()
     with trio.move_on_after(PROBE_WITHIN_S):
         try:

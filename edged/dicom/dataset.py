@@ -27,11 +27,15 @@ _JOIN: Final = 4096
 
 
 class DataSetReader:
-    """Reads one data set as it comes; `attributes` and `has_pixel_data` tell what its top level held."""
+    """Reads one data set as it comes; `attributes` and `has_pixel_data` tell what its top level held.
+
+    `declares_implicit` is for the caller to set, before the first byte, from what the file says of itself.
+    """
 
     def __init__(self) -> None:
         self.attributes: dict[str, bytes] = {}
         self.has_pixel_data = False
+        self.declares_implicit = False
         self._out = Edits()
         self._nesting = Nesting(self._out)
         self._carry = b""
@@ -107,7 +111,7 @@ class DataSetReader:
         """Take one element, whatever it is; a value is only begun. False when more bytes are needed."""
         out = self._out
         if frame.explicit is None and frame is self._nesting.top:
-            frame.settle_order(out.view, out.at)
+            frame.settle(out.view, out.at, declares_implicit=self.declares_implicit)
         header = frame.header(out.view, out.at)
         if header is None:
             return False

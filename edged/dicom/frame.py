@@ -8,7 +8,7 @@ import enum
 from struct import Struct
 from typing import Final, Self
 
-from edged.dicom.dictionary import Context
+from edged.dicom.dictionary import Context, implicit_vr
 from edged.dicom.vr import LONG_VRS, SHORT_VRS, looks_like_vr
 
 ITEM: Final = 0xFFFEE000
@@ -96,12 +96,20 @@ class Frame:
                 return order
         return None
 
-    def settle_order(self, view: memoryview, at: int) -> None:
-        """Correct the byte order by the first group number: they are small, and 0008H in the wrong order is 0800H."""
-        if len(view) - at >= 2 and view[at] ^ view[at + 1]:
-            small_first = view[at + 1] == 0
-            if small_first or view[at] == 0:
-                self.order = LITTLE if small_first else BIG
+    def settle(self, view: memoryview, at: int, *, declares_implicit: bool) -> None:
+        """Find by its first element how a whole data set is encoded, once its header is here.
+
+        Groups begin with small numbers, and 0008H in the wrong byte order is 0800H. Two capital letters are a VR, or
+        part of an implicit length of 16 KiB and more: where that was declared, they must be the VR of this very tag.
+        """
+        if len(view) - at < 8:
+            return
+        if view[at] == 0 or view[at + 1] == 0:
+            self.order = LITTLE if view[at + 1] == 0 else BIG
+        group, element, vr, _ = self.order.short(view, at)
+        if group != 0xFFFE:
+            is_certain = not declares_implicit or vr == implicit_vr(group << 16 | element, {}, {})
+            self.explicit = looks_like_vr(vr) and is_certain
 
     def header(self, view: memoryview | bytearray, at: int) -> Header | None:
         """The header at `at`; None when the view holds less than all of it.

@@ -104,14 +104,12 @@ class FileReader:
 
     def _feed_data_set(self, view: memoryview) -> list[Piece]:
         if self._is_deflated is None:
-            self._is_deflated = self._declares_deflated()
+            declared = self._head.head.transfer_syntax_uid if self._head.head else None
+            self._is_deflated = declared == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+            self.data_set.declares_implicit = declared == uids.IMPLICIT_VR_LITTLE_ENDIAN
         if not self._is_deflated:
             return self.data_set.feed(view)
         return [piece for part in self._inflater.feed(view) for piece in self.data_set.feed(part)]
-
-    def _declares_deflated(self) -> bool:
-        head = self._head.head
-        return head is not None and head.transfer_syntax_uid == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 
 
 class _Inflater:

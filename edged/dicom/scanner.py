@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from edged.dicom import attributes as names
+from edged.dicom.attributes import SERIES_INSTANCE_UID, SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID
 from edged.dicom.errors import DicomError
 from edged.dicom.irregular import LARGEST_BEGINNING, identify
 from edged.dicom.part10 import FileReader
@@ -20,12 +20,7 @@ from edged.dicom.reasons import FailureReason
 from edged.dicom.uids import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, is_uid, uid_text
 
 DIGEST_SIZE: Final = 32
-_UIDS: Final = (
-    names.SOP_CLASS_UID,
-    names.SOP_INSTANCE_UID,
-    names.STUDY_INSTANCE_UID,
-    names.SERIES_INSTANCE_UID,
-)
+_UIDS: Final = (SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID)
 _OF_AN_IMAGE: Final = ("Rows", "Columns", "BitsAllocated")
 
 
@@ -126,9 +121,9 @@ class InstanceScanner:
         """Tell with the error which instance it was; it will be raised from now on."""
         found = {name: uid_text(self._attributes().get(name, b"")) for name in _UIDS}
         known = {name: uid for name, uid in found.items() if is_uid(uid)}
-        error.sop_class_uid = known.get(names.SOP_CLASS_UID)
-        error.sop_instance_uid = known.get(names.SOP_INSTANCE_UID)
-        error.study_instance_uid = known.get(names.STUDY_INSTANCE_UID)
+        error.sop_class_uid = known.get(SOP_CLASS_UID)
+        error.sop_instance_uid = known.get(SOP_INSTANCE_UID)
+        error.study_instance_uid = known.get(STUDY_INSTANCE_UID)
         self._error = error
         return error
 

@@ -152,11 +152,7 @@ class Application:
         except Refusal as error:
             await _deny(report(error.problem, request.header("accept"), error.headers), send)
             return
-        try:
-            await self._sockets[route.name](request, request.receive, send)
-        except Exception:
-            log.exception("a notification connection failed")
-            raise
+        await self._sockets[route.name](request, request.receive, send)
 
 
 async def _deny(reply: Reply, send: Send) -> None:

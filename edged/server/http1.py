@@ -146,8 +146,9 @@ class HTTP1Connection:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as error:
-                LOG.info("a request body broke off: %s", error)
-                await stream.handle(StreamClosed(STREAM_ID))
+                if not self._complete:  # else it is what follows a last request: it has no meaning
+                    LOG.info("a request body broke off: %s", error)
+                    await stream.handle(StreamClosed(STREAM_ID))
                 return
             if isinstance(event, h11.Data):
                 await stream.handle(Body(STREAM_ID, event.data))

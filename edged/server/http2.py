@@ -69,7 +69,7 @@ class HTTP2Connection:
                     await self._read(start.octets)
                 for stream in list(self._streams.values()):
                     await self._leave(stream)
-            await self._close()
+                await self._close()
             tasks.cancel_scope.cancel()
 
     async def _begin(self, start: ToHTTP2) -> None:
@@ -282,7 +282,10 @@ class HTTP2Connection:
         self._output.close()
         with trio.move_on_after(self._limits.linger_s):
             await self._output.done.wait()
-        await self._wire.linger(self._limits.linger_s)
+        if self._output.done.is_set():
+            await self._wire.linger(self._limits.linger_s)
+        else:  # the client does not read
+            self._wire.abort()
 
 
 def _joined(events: list[H2Event]) -> list[H2Event]:

@@ -39,6 +39,11 @@ class Inbox:
         self.on_taken: Callable[[int], None] | None = None  # with the octets handed over
         self.on_stall: Callable[[], Awaitable[None]] | None = None  # must put the end
 
+    @property
+    def queued_bytes(self) -> int:
+        """What was put and not yet taken."""
+        return self._queued_bytes
+
     async def put(self, message: Message) -> None:
         """Queue a message, after waiting for room; dropped once the end is there. The end never waits."""
         if message["type"] in ENDS:

@@ -60,7 +60,7 @@ class Result:
 class CommitmentService:
     """Takes requests, decides them as proofs come in, keeps the results."""
 
-    def __init__(self, store: Store, settings: Commitment, clock: Clock, bells: Bells) -> None:
+    def __init__(self, store: Store, settings: Commitment, clock: Clock, *, bells: Bells) -> None:
         self._store = store
         self._settings = settings
         self._clock = clock
@@ -76,8 +76,8 @@ class CommitmentService:
             if read_request(txn, transaction_uid) is not None:
                 return None
             fresh = CommitmentRequest(number=0, study_form=study_form, received=now, count=0, digest=digest)
-            add_request(txn, transaction_uid, fresh, wanted)
-            return decide(txn, transaction_uid, self._decided(txn, transaction_uid, now), now)
+            add_request(txn, transaction_uid, fresh, references=wanted)
+            return decide(txn, transaction_uid, self._decided(txn, transaction_uid, now), now=now)
 
         if await self._store.write(add, 256 * len(wanted)) is None:
             raise DuplicateTransactionError(transaction_uid)
@@ -112,7 +112,7 @@ class CommitmentService:
             await self._store.write(partial(purge_request, transaction_uid=transaction_uid))
 
     def _decide(self, txn: Transaction, transaction_uid: str, now: float) -> None:
-        decide(txn, transaction_uid, self._decided(txn, transaction_uid, now), now)
+        decide(txn, transaction_uid, self._decided(txn, transaction_uid, now), now=now)
 
     def _decided(self, txn: Transaction, transaction_uid: str, now: float) -> list[tuple[int, Reference]]:
         """Return the references that can be decided now and were not yet, by index."""

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edged.config import Destination
-from edged.store.queue import destination_id
+from edged.store.counters import queue_rows
+from edged.store.queue import destination_id, destination_names
+from edged.store.records import DeliveryState
 from edged.store.store import Store
+from edged.store.transaction import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +33,13 @@ async def load_routes(store: Store, destinations: Sequence[Destination]) -> Rout
     ids = await store.write(lambda txn: {name: destination_id(txn, name) for name in names})
     required = tuple(ids[destination.name] for destination in destinations if destination.required)
     return Routes(ids, required)
+
+
+def left_behind(txn: Transaction) -> dict[str, int]:
+    """Return for each destination ever configured how many of its deliveries are not committed."""
+    states = [state for state in DeliveryState if state is not DeliveryState.COMMITTED]
+    counted = {
+        name: sum(txn.counter(queue_rows(number, state)) for state in states)
+        for number, name in destination_names(txn).items()
+    }
+    return {name: count for name, count in counted.items() if count}

@@ -59,10 +59,11 @@ class NotificationService:
 
 
 def _reports(txn: Transaction, place: Place, after: int) -> list[tuple[int, DataSet]]:
-    return [(number, _report(txn, place, number, event)) for number, event in read_events(txn, after, AT_ONCE)]
+    return [(number, _report(txn, place, (number, event))) for number, event in read_events(txn, after, AT_ONCE)]
 
 
-def _report(txn: Transaction, place: Place, number: int, event: Event) -> DataSet:
+def _report(txn: Transaction, place: Place, numbered: tuple[int, Event]) -> DataSet:
+    number, event = numbered
     head = EventHead(event.kind, number, number)
     if event.kind is EventKind.COMMITMENT_RESULT:
         return _commitment(txn, head, event.transaction_uid)

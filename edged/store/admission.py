@@ -67,7 +67,7 @@ def spool(txn: Transaction, tail: Tail, now: float) -> None:
     if tail.first == 0:
         _give_out(txn, tail.number)
         txn.put_record(UNOWNED, u64_key(tail.number), Unowned(kind=UnownedKind.SPOOLING, since=now))
-    write_chunks(txn, tail.number, tail.first, tail.chunks)
+    write_chunks(txn, tail.number, tail.chunks, first=tail.first)
 
 
 def admit(txn: Transaction, instance: Instance, tail: Tail, *, urgency: int = 1) -> Admitted:
@@ -78,12 +78,12 @@ def admit(txn: Transaction, instance: Instance, tail: Tail, *, urgency: int = 1)
         return Admitted(Outcome.SAME if same else Outcome.DIFFERENT, known[0])
     number = tail.number
     _give_out(txn, number)
-    write_chunks(txn, number, tail.first, tail.chunks)
+    write_chunks(txn, number, tail.chunks, first=tail.first)
     txn.delete(UNOWNED, u64_key(number))
     txn.put_record(INSTANCES, u64_key(number), instance)
     _index(txn, number, instance)
     consistent = _count_study(txn, number, instance) & _count_series(txn, instance)
-    enqueue(txn, number, instance, urgency)
+    enqueue(txn, number, instance, urgency=urgency)
     append_event(txn, _received(number, instance))
     return Admitted(Outcome.STORED, number, inconsistent=not consistent)
 

@@ -59,7 +59,7 @@ class Cutter:
         return first, chunks
 
 
-def write_chunks(txn: Transaction, number: int, first: int, chunks: Sequence[bytes | bytearray]) -> None:
+def write_chunks(txn: Transaction, number: int, chunks: Sequence[bytes | bytearray], *, first: int) -> None:
     """Write chunks of one instance, the first of them numbered `first`."""
     for offset, chunk in enumerate(chunks):
         txn.put(CHUNKS, chunk_key(number, first + offset), memoryview(chunk))
@@ -70,7 +70,7 @@ def chunk_count(size: int) -> int:
     return -(-size // CHUNK_BYTES)
 
 
-def read_chunks(txn: Transaction, number: int, first: int, count: int) -> list[bytes]:
+def read_chunks(txn: Transaction, number: int, *, first: int, count: int) -> list[bytes]:
     """Return copies of `count` chunks; raises InstanceGone when one is missing."""
     chunks: list[bytes] = []
     for key, value in txn.rows(CHUNKS, u64_key(number), start=chunk_key(number, first)):

@@ -35,7 +35,7 @@ def read_request(txn: Transaction, transaction_uid: str) -> CommitmentRequest | 
 
 
 def add_request(
-    txn: Transaction, transaction_uid: str, request: CommitmentRequest, references: Sequence[Reference]
+    txn: Transaction, transaction_uid: str, request: CommitmentRequest, *, references: Sequence[Reference]
 ) -> CommitmentRequest:
     """Write a new request with its references; its number is given here. The caller has looked for the UID."""
     number = txn.add(NEXT_REQUEST, 1)
@@ -58,7 +58,7 @@ def references(txn: Transaction, number: int) -> list[Reference]:
 
 
 def decide(
-    txn: Transaction, transaction_uid: str, decided: Iterable[tuple[int, Reference]], now: float
+    txn: Transaction, transaction_uid: str, decided: Iterable[tuple[int, Reference]], *, now: float
 ) -> CommitmentRequest | None:
     """Write decided references by index; when none is open any more the result stands, with its event."""
     request = read_request(txn, transaction_uid)
@@ -101,7 +101,7 @@ def purgeable(txn: Transaction, before: float, limit: int = 10) -> list[str]:
     return found
 
 
-def put_ask(txn: Transaction, destination: int, transaction_uid: str, ask: Ask) -> None:
+def put_ask(txn: Transaction, destination: int, transaction_uid: str, *, ask: Ask) -> None:
     """Write a request of ours, new or changed."""
     txn.put_record(ASKS, u32_key(destination) + uid_key(transaction_uid), ask)
 

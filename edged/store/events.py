@@ -30,7 +30,7 @@ def read_events(txn: Transaction, after: int, limit: int) -> list[tuple[int, Eve
     return found
 
 
-def trim_events(txn: Transaction, before: float, limit: int = TRIM_EVENTS, keep: int = MAX_EVENTS) -> int:
+def trim_events(txn: Transaction, before: float, *, limit: int = TRIM_EVENTS, keep: int = MAX_EVENTS) -> int:
     """Delete at most `limit` events older than `before` (seconds since the epoch) or beyond `keep` rows."""
     surplus = txn.count(EVENTS) - keep
     doomed: list[bytes] = []

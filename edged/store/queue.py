@@ -85,33 +85,31 @@ def destination_names(txn: Transaction) -> dict[int, str]:
     return {int(read_u32(value)[0]): bytes(name).decode() for name, value in txn.rows(DESTINATIONS)}
 
 
-def enqueue(txn: Transaction, number: int, instance: Instance, urgency: int = 1) -> None:
+def enqueue(txn: Transaction, number: int, instance: Instance, *, urgency: int = 1) -> None:
     """Write a new instance's deliveries, its queue entries and its standing; part of admission."""
     for destination in instance.destinations:
         delivery = Delivery(state=DeliveryState.HELD, since=instance.received, urgency=urgency)
-        _put(txn, (number, destination), delivery, instance)
+        _put(txn, (number, destination), delivery=delivery, instance=instance)
     txn.add(standing(standing_of(txn, number, instance)), 1)
 
 
-def move(txn: Transaction, number: int, destination: int, expected: Container[DeliveryState], to: Delivery) -> bool:
+def move(txn: Transaction, number: int, destination: int, *, expected: Container[DeliveryState], to: Delivery) -> bool:
     """Bring one delivery from one of the `expected` states to `to`; return False when it is in none of them.
 
     Its urgency stays.
     """
+    place = number, destination
     present = txn.record(DELIVERIES, delivery_key(number, destination), Delivery)
     instance = txn.record(INSTANCES, u64_key(number), Instance)
     if present is None or instance is None or present.state not in expected:
         return False
     to = structs.replace(to, urgency=present.urgency)
-    before = standing_of(txn, number, instance)
-    _take(txn, (number, destination), present, instance)
-    _put(txn, (number, destination), to, instance)
-    after = standing_of(txn, number, instance)
-    txn.add(standing(before), -1)
-    txn.add(standing(after), 1)
-    _order_eviction(txn, number, instance, (before, after), to.since)
+    _count(txn, number, instance, by=-1)
+    _take(txn, place, delivery=present, instance=instance)
+    _put(txn, place, delivery=to, instance=instance)
+    _count(txn, number, instance, by=1)
     if to.state != present.state and to.state in _EVENTS:
-        append_event(txn, _event(txn, number, instance, destination, to))
+        append_event(txn, _event(txn, place, instance=instance, to=to))
     return True
 
 
@@ -160,7 +158,7 @@ def figures(txn: Transaction, destination: int, state: DeliveryState) -> Figures
     )
 
 
-def _put(txn: Transaction, place: tuple[int, int], delivery: Delivery, instance: Instance) -> None:
+def _put(txn: Transaction, place: tuple[int, int], *, delivery: Delivery, instance: Instance) -> None:
     number, destination = place
     txn.put_record(DELIVERIES, delivery_key(number, destination), delivery)
     txn.add(queue_rows(destination, delivery.state), 1)
@@ -171,7 +169,7 @@ def _put(txn: Transaction, place: tuple[int, int], delivery: Delivery, instance:
         txn.put(QUEUE, queue_key(destination, delivery.state, delivery.urgency, number), pack(queued))
 
 
-def _take(txn: Transaction, place: tuple[int, int], delivery: Delivery, instance: Instance) -> None:
+def _take(txn: Transaction, place: tuple[int, int], *, delivery: Delivery, instance: Instance) -> None:
     number, destination = place
     txn.add(queue_rows(destination, delivery.state), -1)
     txn.add(queue_bytes(destination, delivery.state), -instance.exit_length)
@@ -183,35 +181,33 @@ def standing_of(txn: Transaction, number: int, instance: Instance) -> Standing:
     """Return an instance's standing: its least advanced required delivery, parked before all else."""
     if instance.conflict:
         return Standing.CONFLICT
-    states = [
-        delivery.state
-        for destination in instance.required
-        if (delivery := txn.record(DELIVERIES, delivery_key(number, destination), Delivery))
-    ]
+    states = [delivery.state for delivery in _required(txn, number, instance)]
     if DeliveryState.PARKED in states:
         return Standing.PARKED
     least = min(states, default=DeliveryState.HELD)
     return {DeliveryState.SENT: Standing.SENT, DeliveryState.COMMITTED: Standing.COMMITTED}.get(least, Standing.HELD)
 
 
-def _order_eviction(
-    txn: Transaction, number: int, instance: Instance, moved: tuple[Standing, Standing], now: float
-) -> None:
-    before, after = moved
-    if before == after:
-        return
-    if after is Standing.COMMITTED:
-        txn.put(EVICTABLE, evictable_key(int(now * 1000), number), u64_key(instance.size))
-    elif before is Standing.COMMITTED:
-        at = max(
-            delivery.since
-            for destination in instance.required
-            if (delivery := txn.record(DELIVERIES, delivery_key(number, destination), Delivery))
-        )
-        txn.delete(EVICTABLE, evictable_key(int(at * 1000), number))
+def _required(txn: Transaction, number: int, instance: Instance) -> list[Delivery]:
+    found = (txn.record(DELIVERIES, delivery_key(number, each), Delivery) for each in instance.required)
+    return [delivery for delivery in found if delivery is not None]
 
 
-def _event(txn: Transaction, number: int, instance: Instance, destination: int, to: Delivery) -> Event:
+def _count(txn: Transaction, number: int, instance: Instance, *, by: int) -> None:
+    """Count an instance in (1) or out (-1) of its standing, and with it of the order of eviction."""
+    value = standing_of(txn, number, instance)
+    txn.add(standing(value), by)
+    if value is Standing.COMMITTED:
+        committed_at = max(delivery.since for delivery in _required(txn, number, instance))
+        key = evictable_key(int(committed_at * 1000), number)
+        if by > 0:
+            txn.put(EVICTABLE, key, u64_key(instance.size))
+        else:
+            txn.delete(EVICTABLE, key)
+
+
+def _event(txn: Transaction, place: tuple[int, int], *, instance: Instance, to: Delivery) -> Event:
+    number, destination = place
     return Event(
         kind=_EVENTS[to.state],
         time=to.since,

@@ -36,6 +36,8 @@ class Upload:
         self._spooling = 0
         self._settled = trio.Event()
         self._error: BaseException | None = None
+        self._arriving = True
+        store.writer.arriving += 1
 
     @property
     def spooled(self) -> bool:
@@ -57,6 +59,7 @@ class Upload:
         first, chunks = self._cutter.take_all()
         size = sum(map(len, chunks))
         tail = Tail(self.number, first, chunks)
+        self._arrived()
         admitted = await self._store.write(partial(admit, instance=instance, tail=tail, urgency=urgency), size)
         self._reservation.settle(size)
         return admitted
@@ -70,11 +73,18 @@ class Upload:
 
     async def close(self) -> None:
         """Return what the upload holds; what was spooled and not admitted is left to the sweeper."""
+        self._arrived()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + ABANDON_WITHIN_S):
             while self._spooling:
                 await self._settled.wait()
         self._store.budget.close(self._share)
         self._store.finish(self.number, swept=self.spooled)
+
+    def _arrived(self) -> None:
+        """The writer need not linger for this one any more."""
+        if self._arriving:
+            self._arriving = False
+            self._store.writer.arriving -= 1
 
     def _spool_nowait(self) -> None:
         if self._spooling:
@@ -100,10 +110,9 @@ class Upload:
 
 @asynccontextmanager
 async def upload(store: Store, reservation: Reservation) -> AsyncIterator[Upload]:
-    """Begin an instance; the writer lingers for it until the block ends or it is admitted."""
+    """Begin an instance; the writer lingers for it until it is admitted or the block ends."""
     begun = Upload(store, reservation)
     try:
-        with store.writer.arriving():
-            yield begun
+        yield begun
     finally:
         await begun.close()

@@ -10,8 +10,7 @@ written any more: the next fsync would succeed without the first one's pages.
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -112,6 +111,8 @@ class Writer(Protocol):
     """What the store needs of a writer."""
 
     group: Group
+    arriving: int
+    """Uploads that have begun and not yet handed over their last bytes: the writer lingers for them."""
 
     async def run(self, apply: Callable[[Transaction], T], size: int = 0) -> T:
         """Apply and commit; return what `apply` returned, raise what it raised, StoreFull or StoreFailed."""
@@ -119,15 +120,13 @@ class Writer(Protocol):
     def submit(self, apply: Callable[[Transaction], T], size: int, done: Callable[[outcome.Outcome[T]], None]) -> None:
         """As run, without waiting: `done` gets the outcome, in the event loop."""
 
-    def arriving(self) -> Any:  # noqa: ANN401 - a context manager
-        """Mark an upload as begun for the time of the block."""
-
 
 class InlineWriter:
     """The same groups, committed in the caller's thread: for tests with a virtual clock and for offline commands."""
 
     def __init__(self, environment: Environment) -> None:
         self.group = Group(environment)
+        self.arriving = 0
 
     async def run(self, apply: Callable[[Transaction], T], size: int = 0) -> T:
         """As Writer.run; `size` in bytes."""
@@ -146,11 +145,6 @@ class InlineWriter:
         self.group.commit([operation])
         done(operation.result)
 
-    @contextmanager
-    def arriving(self) -> Iterator[None]:
-        """Nothing lingers here."""
-        yield
-
 
 class ThreadWriter:
     """The writer thread of a daemon; `start` and `stop` bracket its life."""
@@ -161,7 +155,7 @@ class ThreadWriter:
         self._inbox: queue.SimpleQueue[_Operation[Any] | None] = queue.SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.Thread(target=self._loop, name="edged-writer", daemon=True)
-        self._arriving = 0
+        self.arriving = 0
         self._held: _Operation[Any] | None = None
         self._stopping = False
 
@@ -198,15 +192,6 @@ class ThreadWriter:
             return
         self._inbox.put(_Operation(apply, size, done))
 
-    @contextmanager
-    def arriving(self) -> Iterator[None]:
-        """Mark an upload as begun for the time of the block: the writer lingers for it."""
-        self._arriving += 1
-        try:
-            yield
-        finally:
-            self._arriving -= 1
-
     def _loop(self) -> None:
         while (first := self._held or self._inbox.get()) is not None:
             self._held = None
@@ -237,7 +222,7 @@ class ThreadWriter:
 
     def _next(self, linger_until: float) -> _Operation[Any] | None:
         patience = linger_until - time.monotonic()
-        if self._arriving > 0 and patience > 0:
+        if self.arriving > 0 and patience > 0:
             return self._inbox.get(timeout=patience)
         return self._inbox.get_nowait()
 

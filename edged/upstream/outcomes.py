@@ -83,7 +83,7 @@ class Outcomes:
                     batch=batch,
                     sent_at=now,
                 )
-                move(txn, number, destination.number, _UNSENT, sent)
+                move(txn, number, destination.number, expected=_UNSENT, to=sent)
 
         await destination.box.store.write(moved)
         destination.notebook.accepted += len(verdicts)
@@ -192,7 +192,7 @@ class Outcomes:
 
         def moved(txn: Transaction) -> None:
             for number in numbers:
-                move(txn, number, destination.number, expected, to)
+                move(txn, number, destination.number, expected=expected, to=to)
 
         await destination.box.store.write(moved)
 

@@ -26,7 +26,7 @@ async def commit(
             sent = read_delivery(txn, number, destination.number)
             if sent is not None:
                 committed = structs.replace(sent, state=DeliveryState.COMMITTED, since=now, proof=proof.value)
-                move(txn, number, destination.number, _SENT, committed)
+                move(txn, number, destination.number, expected=_SENT, to=committed)
         if transaction_uid is not None:
             delete_ask(txn, destination.number, transaction_uid)
 
@@ -35,12 +35,12 @@ async def commit(
     destination.box.bells.logged.ring()
 
 
-async def park_sent(destination: Destination, number: int, reason: int | None, text: str) -> None:
+async def park_sent(destination: Destination, number: int, *, reason: int | None, text: str) -> None:
     """Set a sent instance aside: the destination will not keep it."""
     parked = Delivery(state=DeliveryState.PARKED, since=destination.box.clock.wall(), reason=reason, text=text)
 
     def aside(txn: Transaction) -> None:
-        move(txn, number, destination.number, _SENT, parked)
+        move(txn, number, destination.number, expected=_SENT, to=parked)
 
     await destination.box.store.write(aside)
     destination.raise_condition(

@@ -101,7 +101,8 @@ class Prover:
         """What a commitment result says of an instance that it does not commit (PS3.3 C.14.1.1)."""
         match verdict.kind:
             case Commitment.PARK:
-                await park_sent(self._destination, number, verdict.reason, f"commitment refused: {verdict.reason:04X}H")
+                text = f"commitment refused: {verdict.reason or 0:04X}H"
+                await park_sent(self._destination, number, reason=verdict.reason, text=text)
             case Commitment.RESEND:
                 await self._look(number)
             case Commitment.NEW_UID:

@@ -10,6 +10,7 @@ from edged.server import Limits
 from tests.support.server_kit import Message, answer, http2, read_all, serving, sink
 
 GET = b"GET / HTTP/1.1\r\nHost: box\r\n\r\n"
+LATE = [(b":method", b"GET"), (b":path", b"/"), (b":scheme", b"http"), (b":authority", b"box")]
 PATIENT = Limits(linger_s=0.2, drain_s=20)
 HASTY = Limits(linger_s=0.2, drain_s=0.2)
 
@@ -58,7 +59,11 @@ async def test_running_requests_finish() -> None:
             await stream.send_all(GET)
             await wire.request()
             await slow.wait_begun(2)
-            wire.codec.send_headers(3, [(b":method", b"GET"), (b":path", b"/"), (b":scheme", b"http")], end_stream=True)
+            wire.codec.send_headers(
+                3,
+                [(b":method", b"GET"), (b":path", b"/"), (b":scheme", b"http"), (b":authority", b"b")],
+                end_stream=True,
+            )
             late = wire.codec.data_to_send()
             running.shutdown.set()
             while not isinstance(await wire.next_event(), h2.events.ConnectionTerminated):

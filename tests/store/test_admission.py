@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import trio
 
+from edged.dicomweb.event_report import EventKind
 from edged.store.admission import Outcome
 from edged.store.errors import StoreFull
 from edged.store.events import read_events
 from edged.store.instances import find_instance, instances_of
 from edged.store.queue import destination_id, figures, waiting
-from edged.store.records import DeliveryState, EventKind
+from edged.store.records import DeliveryState
 from edged.store.schema import CHUNK_BYTES, CHUNKS, UNOWNED
 from edged.store.store import Store, open_store
 from edged.store.upload import upload

@@ -7,10 +7,11 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edged.dicomweb.event_report import EventKind
 from edged.store.counters import standing
 from edged.store.events import read_events
 from edged.store.queue import destination_id, figures, move, read_delivery, waiting
-from edged.store.records import Delivery, DeliveryState, EventKind, Standing
+from edged.store.records import Delivery, DeliveryState, Standing
 from edged.store.schema import EVICTABLE
 from edged.store.store import Store, open_store
 from tests.support.store_kit import CAPACITY, problems, put

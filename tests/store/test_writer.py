@@ -1,5 +1,6 @@
 """The writer: groups are replayed alone after an error, nobody is answered from an aborted group."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import lmdb
@@ -16,7 +17,7 @@ from edged.store.writer import Group, InlineWriter
 from tests.support.store_kit import CAPACITY
 
 
-def putting(name: bytes, value: bytes = b"1") -> "object":
+def putting(name: bytes, value: bytes = b"1") -> Callable[[Transaction], None]:
     return lambda txn: txn.put(META, name, value)
 
 
@@ -27,7 +28,7 @@ async def test_one_failing_member_does_not_touch_the_others(store: Store) -> Non
         txn.put(META, b"half", b"done")
         raise ValueError("mine alone")
 
-    async def run(name: str, apply: object) -> None:
+    async def run(name: str, apply: Callable[[Transaction], None]) -> None:
         results[name] = await outcome.acapture(store.write, apply)
 
     async with trio.open_nursery() as nursery:

@@ -1,0 +1,161 @@
+"""The head gate: what passes, what is refused with which status, and that nothing else ever comes out of it."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from edged.server.exchange import NO_STATE
+from edged.server.head_gate import PREFACE, HeadError, Refusal, check_head, head_length, is_host, origin_form
+from edged.server.http2_request import request_of
+
+LIMIT = 4096
+GOOD = [
+    b"GET / HTTP/1.1\r\nHost: box\r\n\r\n",
+    b"GET /a?b=c%20d HTTP/1.0\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: box:80\r\n\r\n",
+    b"POST /studies HTTP/1.1\r\nhost:\t[::1]:8080 \r\nContent-Length: 10\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: Chunked\r\n\r\n",
+    b"GET http://box:80/a HTTP/1.1\r\nHost: box\r\nX:\r\nY: \xe9 \t x\r\n\r\n",
+    b'M-SEARCH /"<>{}|^` HTTP/1.1\r\nHost: a_b.c\r\n\r\n',
+]
+BAD = [
+    (b"GET /\r\n\r\n", Refusal.REQUEST_LINE),
+    (b"GET  / HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.REQUEST_LINE),
+    (b"G(T / HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.REQUEST_LINE),
+    (b"GET /\xe9 HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.REQUEST_LINE),
+    (b"GET / http/1.1\r\nHost: box\r\n\r\n", Refusal.REQUEST_LINE),
+    (b"GET / HTTP/1.10\r\nHost: box\r\n\r\n", Refusal.REQUEST_LINE),
+    (b"GET / HTTP/9.9\r\nHost: box\r\n\r\n", Refusal.VERSION),
+    (b"PRI * HTTP/2.0\r\n\r\n", Refusal.VERSION),
+    (b"GET * HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET),
+    (b"GET /a#b HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET),
+    (b"GET ftp://box/ HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET),
+    (b"GET http://u@box/ HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET),
+    (b"GET http:/// HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET),
+    (b"CONNECT box:1 HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.CONNECT),
+    (b"GET / HTTP/1.1\r\nHost: box\r\nA: b\r\n c\r\n\r\n", Refusal.FOLDING),
+    (b"GET / HTTP/1.1\r\n Host: box\r\n\r\n", Refusal.FOLDING),
+    (b"GET / HTTP/1.1\r\nHost : box\r\n\r\n", Refusal.FIELD),
+    (b"GET / HTTP/1.1\r\nHost: box\r\nA\r\n\r\n", Refusal.FIELD),
+    (b"GET / HTTP/1.1\r\nHost: box\r\n: a\r\n\r\n", Refusal.FIELD),
+    (b"GET / HTTP/1.1\r\nHost: box\r\nA: b\x00c\r\n\r\n", Refusal.FIELD),
+    (b"GET / HTTP/1.1\r\nHost: box\r\nA: b\rc\r\n\r\n", Refusal.FIELD),
+    (b"GET / HTTP/1.1\r\nHost: box\r\nA: \x7f\r\n\r\n", Refusal.FIELD),
+    (b"GET / HTTP/1.1\r\n\r\n", Refusal.HOST),
+    (b"GET / HTTP/1.1\r\nHost:\r\n\r\n", Refusal.HOST),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", Refusal.HOST),
+    (b"GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", Refusal.HOST),
+    (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", Refusal.HOST),
+    (b"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", Refusal.HOST),
+    (b"GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", Refusal.HOST),
+    (b"GET / HTTP/1.0\r\nHost: a/b\r\n\r\n", Refusal.HOST),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", Refusal.CONTENT_LENGTH),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", Refusal.CONTENT_LENGTH),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", Refusal.CONTENT_LENGTH),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", Refusal.CONTENT_LENGTH),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"9" * 16 + b"\r\n\r\n", Refusal.CONTENT_LENGTH),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", Refusal.FRAMING),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", Refusal.TRANSFER_ENCODING),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", Refusal.TRANSFER_ENCODING),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n\r\n", Refusal.TRANSFER_ENCODING),
+    (b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Refusal.TRANSFER_ENCODING),
+    (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 200 + b"\r\n", Refusal.TOO_LARGE),
+]  # fmt: skip
+
+heads = st.one_of(
+    st.binary(max_size=300),
+    st.sampled_from([head for head, _ in BAD] + GOOD),
+    st.lists(
+        st.sampled_from([b"GET ", b"/", b" HTTP/1.1", b"\r\n", b"\n", b"\r", b"Host", b":", b" ", b"box", b"\x00"])
+    ).map(b"".join),
+)
+
+
+def outcome(octets: bytes) -> int | Refusal | None:
+    """What the gate makes of octets: the length of a good head, None for an incomplete one, or the refusal."""
+    try:
+        length = head_length(octets, LIMIT)
+        if length is not None:
+            check_head(octets[:length])
+    except HeadError as error:
+        return error.refusal
+    return length
+
+
+@pytest.mark.parametrize("head", GOOD)
+def test_passes(head: bytes) -> None:
+    assert outcome(head) == len(head)
+
+
+@pytest.mark.parametrize(("head", "refusal"), BAD)
+def test_refused(head: bytes, refusal: Refusal) -> None:
+    assert outcome(head) is refusal
+
+
+@given(heads, st.binary(max_size=20))
+@example(PREFACE, b"SM\r\n\r\n")
+def test_one_octet_at_a_time_and_octets_after_the_end_change_nothing(head: bytes, after: bytes) -> None:
+    whole = outcome(head)
+    if isinstance(whole, int):
+        assert outcome(head[:whole] + after) == whole
+        assert all(outcome(head[:size]) is None for size in range(whole))
+    elif whole is None:
+        assert all(outcome(head[:size]) is None for size in range(len(head)))
+
+
+@given(heads)
+def test_a_refusal_is_final(head: bytes) -> None:
+    seen = [outcome(head[:size]) for size in range(len(head) + 1)]
+    first = next((it for it in seen if isinstance(it, Refusal)), None)
+    assert all(isinstance(it, Refusal) for it in seen[seen.index(first) :]) if first else True
+
+
+def test_a_head_without_end_is_refused_at_the_limit() -> None:
+    octets = b"GET / HTTP/1.1\r\nA: " + b"a" * LIMIT
+    assert outcome(octets[: LIMIT - 1]) is None
+    assert outcome(octets) is Refusal.TOO_LARGE
+
+
+@pytest.mark.parametrize("octets", [b"\x16\x03\x01", b"\n", b" GET", b"\xff"])
+def test_what_cannot_become_a_head_is_refused_at_once(octets: bytes) -> None:
+    assert outcome(octets) is Refusal.NOT_HTTP
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (b"/a?b", (b"/a?b", None)),
+        (b"*", (b"*", None)),
+        (b"http://box:1/a?b", (b"/a?b", b"box:1")),
+        (b"HTTPS://box", (b"/", b"box")),
+        (b"http://box?q", (b"/?q", b"box")),
+    ],
+)
+def test_origin_form(target: bytes, expected: tuple[bytes, bytes | None]) -> None:
+    assert origin_form(target) == expected
+
+
+def test_is_host() -> None:
+    assert all(is_host(it) for it in (b"a", b"a.b:1", b"[::1]", b"[::1]:8080", b"127.0.0.1:"))
+    assert not any(is_host(it) for it in (b"", b":1", b"a:b", b"a b", b"[", b"a@b", b"a/b", "é".encode()))
+
+
+names = st.sampled_from([b":method", b":path", b":scheme", b":authority", b":protocol", b"host", b"x"])
+values = st.one_of(st.sampled_from([b"GET", b"CONNECT", b"/", b"*", b"websocket", b"box"]), st.binary(max_size=20))
+
+
+@given(st.lists(st.tuples(names, values), max_size=8))
+def test_request_of_gives_a_request_or_its_error(fields: list[tuple[bytes, bytes]]) -> None:
+    try:
+        request = request_of(1, fields)
+    except HeadError:
+        return
+    assert request.raw_path.isascii()
+    assert [value for name, value in request.headers if name == b"host"] != []
+    assert not any(name.startswith(b":") for name, _ in request.headers)
+    assert request.state == NO_STATE
+
+
+def test_authority_becomes_host() -> None:
+    fields = [(b":method", b"GET"), (b":path", b"/"), (b":authority", b"a"), (b"host", b"b"), (b"x", b"y")]
+    assert request_of(3, fields).headers == [(b"host", b"a"), (b"x", b"y")]
