@@ -24,11 +24,11 @@ class Converter:
 
     def feed(self, data: bytes | memoryview) -> list[Piece]:
         """Take the next bytes; returns what leaves, partly as views of `data`. Raises DicomError."""
-        return self._with_head(self._reader.feed(data))
+        return self._with_head(list(self._reader.feed(data)))
 
     def finish(self) -> list[Piece]:
         """The file ends here; returns what still leaves. Raises DicomError."""
-        return self._with_head(self._reader.finish())
+        return self._with_head(list(self._reader.finish()))
 
     def _with_head(self, pieces: list[Piece]) -> list[Piece]:
         if pieces and not self._has_begun:

@@ -2,11 +2,11 @@
 
 A data set's encoding is decided by its first element: senders do declare one transfer syntax and encode in another.
 `transfer_syntax_uid` is therefore what a native data set is in; what is encapsulated is taken at the file's word.
-Inflation goes in steps of bounded size, so a small input never makes a large buffer.
+Inflation goes in steps of bounded size, each consumed before the next, so a small input never makes a large buffer.
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from edged.dicom import uids
@@ -85,31 +85,29 @@ class FileReader:
             sop_instance_uid=sop_instance_uid,
         )
 
-    def feed(self, data: bytes | memoryview) -> list[Piece]:
-        """Take the next bytes; returns the data set's canonical ones that are certain now. Raises DicomError."""
+    def feed(self, data: bytes | memoryview) -> Iterator[Piece]:
+        """Take the next bytes while the caller iterates; gives canonical ones. Raises DicomError."""
         view = memoryview(data)
-        if self._head.head is not None:
-            return self._feed_data_set(view)
-        return [piece for part in self._head.feed(view) for piece in self._feed_data_set(part)]
+        for part in [view] if self._head.head is not None else self._head.feed(view):
+            yield from self._feed_data_set(part)
 
-    def finish(self) -> list[Piece]:
-        """The file ends here; returns the last canonical bytes. Raises DicomError."""
-        pieces: list[Piece] = []
+    def finish(self) -> Iterator[Piece]:
+        """The file ends here; gives the last canonical bytes. Raises DicomError."""
         if self._head.head is None:
-            pieces = [piece for part in self._head.finish() for piece in self._feed_data_set(part)]
+            for part in self._head.finish():
+                yield from self._feed_data_set(part)
         if self._is_deflated:
             self._inflater.finish()
         self.data_set.finish()
-        return pieces
 
-    def _feed_data_set(self, view: memoryview) -> list[Piece]:
+    def _feed_data_set(self, view: memoryview) -> Iterable[Piece]:
         if self._is_deflated is None:
             declared = self._head.head.transfer_syntax_uid if self._head.head else None
             self._is_deflated = declared == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
             self.data_set.declares_implicit = declared == uids.IMPLICIT_VR_LITTLE_ENDIAN
         if not self._is_deflated:
             return self.data_set.feed(view)
-        return [piece for part in self._inflater.feed(view) for piece in self.data_set.feed(part)]
+        return (piece for part in self._inflater.feed(view) for piece in self.data_set.feed(part))
 
 
 class _Inflater:

@@ -9,10 +9,12 @@ Invariants: memory does not depend on the instance; after an error every further
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from edged.dicom.attributes import SERIES_INSTANCE_UID, SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID
+from edged.dicom.edits import Piece
 from edged.dicom.errors import DicomError
 from edged.dicom.irregular import LARGEST_BEGINNING, identify
 from edged.dicom.part10 import FileReader
@@ -90,7 +92,7 @@ class InstanceScanner:
         except DicomError as error:
             raise self._named(error) from error.__cause__
 
-    def _take(self, pieces: list[bytes | memoryview]) -> None:
+    def _take(self, pieces: Iterable[Piece]) -> None:
         for piece in pieces:
             self._data_set_hash.update(piece)
             self._canonical_length += len(piece)

@@ -11,6 +11,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
@@ -58,21 +59,24 @@ class Server:
 
         `task_status.started` gets what listens once all do; raises OSError naming the listener that cannot.
         """
-        async with trio.open_nursery() as connections:
-            with contextlib.ExitStack() as open_sockets:
-                bound = []
+        with contextlib.ExitStack() as sockets:
+            bound, accepts = [], []
+            for listener in self._listeners:
+                opened, where = open_socket(listener)
+                sockets.callback(close_socket, opened, where)
+                context = self._tls if listener.kind is Kind.HTTPS else None
+                bound.append(where)
+                accepts.append(partial(self._accept, opened, context))
+            async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as accepting:
-                    for listener in self._listeners:
-                        opened, where = open_socket(listener)
-                        open_sockets.callback(close_socket, opened, where)
-                        bound.append(where)
-                        context = self._tls if listener.kind is Kind.HTTPS else None
-                        accepting.start_soon(self._accept, opened, context, connections)
+                    for accept in accepts:
+                        accepting.start_soon(accept, connections)
                     task_status.started(bound)
                     await shutdown.wait()
                     accepting.cancel_scope.cancel()
-            self._service.drain.begin()
-            connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_s
+                sockets.close()
+                self._service.drain.begin()
+                connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_s
 
     async def _accept(self, opened: socket.socket, context: ssl.SSLContext | None, connections: trio.Nursery) -> None:
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(opened))

@@ -49,6 +49,7 @@ class Wire:
     def __init__(self, stream: TCPStream | TLSStream, *, write_s: float) -> None:
         self._stream = stream
         self._tcp = stream if isinstance(stream, trio.SocketStream) else stream.transport_stream
+        self._tls = stream if isinstance(stream, trio.SSLStream) else None
         self._write_s = write_s
         self._writing = trio.Lock()
         self.broken = False
@@ -58,9 +59,18 @@ class Wire:
     async def receive(self) -> bytes:
         """The next octets, at most READ_BYTES; b"" when the peer has ended or the connection is broken."""
         try:
-            return bytes(await self._stream.receive_some(READ_BYTES))
+            octets = bytes(await self._stream.receive_some(READ_BYTES))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return b""
+        return octets + self._records() if self._tls is not None and octets else octets
+
+    def _records(self) -> bytes:
+        """What TLS has received and not yet handed over: trio gives one record of 16 KiB at a time."""
+        octets = b""
+        with contextlib.suppress(ssl.SSLError):  # no whole record is left, or an error that the next read meets again
+            while len(octets) < READ_BYTES and (more := self._tls._ssl_object.read(READ_BYTES)):
+                octets += more
+        return octets
 
     async def send(self, pieces: Sequence[bytes]) -> None:
         """Hand over all octets of `pieces`, in order; raises Disconnected."""

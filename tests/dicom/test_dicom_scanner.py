@@ -292,3 +292,18 @@ def test_memory_does_not_grow_with_the_instance() -> None:
     assert peak < 1 << 20
     with pytest.raises(DicomError):
         scanner.finish()
+
+
+def test_memory_does_not_grow_with_what_is_inflated() -> None:
+    deflater = zlib.compressobj(9, wbits=-15)
+    pixels = b"\xe0\x7f\x10\0OW\0\0" + (1 << 26).to_bytes(4, "little")
+    explicit = file_of(*IMAGE, pixels)
+    body = deflater.compress(explicit[len(bare_file()) :])
+    body += b"".join(deflater.compress(bytes(1 << 16)) for _ in range(1 << 10)) + deflater.flush()
+    bomb = bare_file(body, transfer_syntax_uid=uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN)
+    tracemalloc.start()
+    found = scan(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.length == len(bomb) < 1 << 17
+    assert peak < 2 << 20

@@ -1,0 +1,5 @@
+"""`python -m edged`: the program."""
+
+from edged.cli import main
+
+main()
