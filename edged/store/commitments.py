@@ -11,13 +11,20 @@ from msgspec import structs
 
 from edged.dicomweb.event_report import EventKind
 from edged.store.counters import NEXT_REQUEST
+from edged.store.errors import StoreFull
 from edged.store.events import append_event
 from edged.store.records import Ask, CommitmentRequest, Event, Reference, unpack
 from edged.store.schema import (
+    ANSWERED,
     ASKS,
+    GONE,
+    MAX_OPEN_REQUESTS,
+    MAX_REQUESTS,
     OPEN_REQUESTS,
     REFERENCES,
     REQUESTS,
+    moment_key,
+    read_moment_key,
     reference_key,
     u32_key,
     u64_key,
@@ -37,7 +44,12 @@ def read_request(txn: Transaction, transaction_uid: str) -> CommitmentRequest | 
 def add_request(
     txn: Transaction, transaction_uid: str, request: CommitmentRequest, *, references: Sequence[Reference]
 ) -> CommitmentRequest:
-    """Write a new request with its references; its number is given here. The caller has looked for the UID."""
+    """Write a new request with its references; its number is given here. The caller has looked for the UID.
+
+    Raises StoreFull while MAX_OPEN_REQUESTS wait for their result.
+    """
+    if txn.count(OPEN_REQUESTS) >= MAX_OPEN_REQUESTS:
+        raise StoreFull(f"{MAX_OPEN_REQUESTS} storage commitment requests are open")
     number = txn.add(NEXT_REQUEST, 1)
     numbered = structs.replace(request, number=number, count=len(references))
     txn.put_record(REQUESTS, uid_key(transaction_uid), numbered)
@@ -73,32 +85,43 @@ def decide(
     answered = structs.replace(request, answered=now)
     txn.put_record(REQUESTS, uid_key(transaction_uid), answered)
     txn.delete(OPEN_REQUESTS, u64_key(request.number))
+    txn.put(ANSWERED, _moment(answered), transaction_uid.encode())
     text = f"{request.count - failed} committed, {failed} failed"
     append_event(txn, Event(kind=EventKind.COMMITMENT_RESULT, time=now, transaction_uid=transaction_uid, text=text))
     return answered
 
 
 def purge_request(txn: Transaction, transaction_uid: str) -> None:
-    """Forget a result but keep the Transaction UID, which answers 410 from now on (PS3.18 13.5.3.1)."""
+    """Forget a result but keep the Transaction UID, which answers 410 from now on (PS3.18 13.5.3.1).
+
+    Beyond MAX_REQUESTS the oldest of these are forgotten altogether.
+    """
     request = read_request(txn, transaction_uid)
-    if request is None or not request.answered:
+    if request is None or not request.answered or request.purged:
         return
     for index in range(request.count):
         txn.delete(REFERENCES, reference_key(request.number, index))
-    purged = structs.replace(request, count=0, purged=True)
-    txn.put_record(REQUESTS, uid_key(transaction_uid), purged)
+    txn.put_record(REQUESTS, uid_key(transaction_uid), structs.replace(request, count=0, purged=True))
+    txn.delete(ANSWERED, _moment(request))
+    txn.put(GONE, _moment(request), transaction_uid.encode())
+    if txn.count(REQUESTS) > MAX_REQUESTS and (oldest := txn.first(GONE)) is not None:
+        key, uid = bytes(oldest[0]), bytes(oldest[1]).decode()
+        txn.delete(REQUESTS, uid_key(uid))
+        txn.delete(GONE, key)
 
 
 def purgeable(txn: Transaction, before: float, limit: int = 10) -> list[str]:
-    """Return some answered requests whose results are older than `before` (seconds since the epoch)."""
+    """Return some requests that were answered before a time (seconds since the epoch), oldest first."""
     found: list[str] = []
-    for key, value in txn.rows(REQUESTS):
-        request = unpack(CommitmentRequest, value)
-        if 0 < request.answered < before and not request.purged:
-            found.append(bytes(key).decode())
-            if len(found) == limit:
-                break
+    for key, uid in txn.rows(ANSWERED):
+        if read_moment_key(key)[0] >= before * 1000 or len(found) == limit:
+            break
+        found.append(bytes(uid).decode())
     return found
+
+
+def _moment(request: CommitmentRequest) -> bytes:
+    return moment_key(int(request.answered * 1000), request.number)
 
 
 def put_ask(txn: Transaction, destination: int, transaction_uid: str, *, ask: Ask) -> None:

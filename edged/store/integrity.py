@@ -22,6 +22,7 @@ from edged.store.records import (
     unpack,
 )
 from edged.store.schema import (
+    ANSWERED,
     BY_SOP_INSTANCE,
     BY_STUDY,
     CHUNK_BYTES,
@@ -30,6 +31,7 @@ from edged.store.schema import (
     DESTINATIONS,
     EVENTS,
     EVICTABLE,
+    GONE,
     INSTANCES,
     OPEN_REQUESTS,
     QUEUE,
@@ -43,7 +45,7 @@ from edged.store.schema import (
     queue_key,
     read_chunk_key,
     read_delivery_key,
-    read_evictable_key,
+    read_moment_key,
     read_queue_key,
     read_u32,
     read_u64,
@@ -154,7 +156,7 @@ def _queue(txn: Transaction) -> Iterator[str]:
 
 def _evictable(txn: Transaction) -> Iterator[str]:
     """Exactly the committed instances are in the order of eviction."""
-    rows = {read_evictable_key(key)[1] for key, _ in txn.rows(EVICTABLE)}
+    rows = {read_moment_key(key)[1] for key, _ in txn.rows(EVICTABLE)}
     for number, instance in _all_instances(txn):
         committed = bool(instance.required) and standing_of(txn, number, instance) is Standing.COMMITTED
         if committed != (number in rows):
@@ -202,14 +204,18 @@ def _events(txn: Transaction) -> Iterator[str]:
 
 def _requests(txn: Transaction) -> Iterator[str]:
     """Each request has its references, and is open exactly while it has no result."""
-    unanswered = 0
+    unanswered, purged = 0, 0
     for key, value in txn.rows(REQUESTS):
         request = unpack(CommitmentRequest, value)
         rows = sum(1 for _ in txn.rows(REFERENCES, u64_key(request.number)))
         unanswered += not request.answered
+        purged += request.purged
         if rows != request.count:
             yield f"request {bytes(key).decode()} has {rows} references; its record says {request.count}"
         if (txn.get(OPEN_REQUESTS, u64_key(request.number)) is None) != bool(request.answered):
             yield f"request {bytes(key).decode()} is answered and open, or neither"
     if txn.count(OPEN_REQUESTS) != unanswered:
         yield f"{txn.count(OPEN_REQUESTS)} requests are open, {unanswered} have no result"
+    answered = txn.count(REQUESTS) - unanswered - purged
+    if (txn.count(ANSWERED), txn.count(GONE)) != (answered, purged):
+        yield f"{txn.count(ANSWERED)} results are kept, {txn.count(GONE)} purged; the records say {answered}, {purged}"

@@ -29,7 +29,7 @@ from edged.store.schema import (
     INSTANCES,
     QUEUE,
     delivery_key,
-    evictable_key,
+    moment_key,
     queue_key,
     queue_state_prefix,
     read_queue_key,
@@ -199,7 +199,7 @@ def _count(txn: Transaction, number: int, instance: Instance, *, by: int) -> Non
     txn.add(standing(value), by)
     if value is Standing.COMMITTED:
         committed_at = max(delivery.since for delivery in _required(txn, number, instance))
-        key = evictable_key(int(committed_at * 1000), number)
+        key = moment_key(int(committed_at * 1000), number)
         if by > 0:
             txn.put(EVICTABLE, key, u64_key(instance.size))
         else:

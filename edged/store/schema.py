@@ -116,6 +116,12 @@ REFERENCES = Table(
     "`count` rows for each request that is not purged",
 )
 OPEN_REQUESTS = Table("open_requests", "request number u64", "Transaction UID", "as requests", "those without a result")
+ANSWERED = Table(
+    "answered", "answered at u64 ms, request number u64", "Transaction UID", "as requests", "those whose result is kept"
+)
+GONE = Table(
+    "gone", "answered at u64 ms, request number u64", "Transaction UID", "as requests", "those whose result was purged"
+)
 ASKS = Table(
     "asks",
     "destination u32, Transaction UID",
@@ -142,11 +148,14 @@ TABLES = (
     REQUESTS,
     REFERENCES,
     OPEN_REQUESTS,
+    ANSWERED,
+    GONE,
     ASKS,
 )
 
 MAX_EVENTS = 1_000_000
 MAX_REQUESTS = 100_000
+MAX_OPEN_REQUESTS = 1_000
 
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
@@ -162,7 +171,7 @@ chunk_key, read_chunk_key = _CHUNK.pack, _CHUNK.unpack
 delivery_key, read_delivery_key = _DELIVERY.pack, _DELIVERY.unpack
 queue_key, read_queue_key = _QUEUE.pack, _QUEUE.unpack
 queue_state_prefix = _QUEUE_STATE.pack
-evictable_key, read_evictable_key = _TWO_U64.pack, _TWO_U64.unpack
+moment_key, read_moment_key = _TWO_U64.pack, _TWO_U64.unpack
 reference_key = _CHUNK.pack
 
 

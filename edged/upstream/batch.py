@@ -9,6 +9,9 @@ from edged.store.queue import Waiting
 from edged.upstream.batch_size import BatchSize
 from edged.upstream.notes import Notebook
 
+PART_BYTES = 128
+"""What a part takes beside its instance: delimiter, head, line ends; more than it really is."""
+
 
 def choose_batch(
     rows: Sequence[Waiting], notebook: Notebook, size: BatchSize, *, last_study: str | None
@@ -22,14 +25,14 @@ def choose_batch(
         return []
     if notebook.of(first.number).alone:
         return [first]
-    batch, total = [first], first.size
+    batch, total = [first], first.size + PART_BYTES
     for row in rows:
         if row.study != first.study or row.number == first.number or notebook.of(row.number).alone:
             continue
-        if not size.fits(len(batch) + 1, total + row.size):
+        total += row.size + PART_BYTES
+        if not size.fits(len(batch) + 1, total):
             break
         batch.append(row)
-        total += row.size
     return batch
 
 

@@ -7,7 +7,6 @@ compare-and-set. `Destination` decides nothing about instances: the verdict tabl
 import random
 from base64 import b64encode
 
-import trio
 from msgspec import structs
 
 from edged.config import Destination as Settings
@@ -19,10 +18,10 @@ from edged.telemetry.clock import Clock
 from edged.telemetry.conditions import Conditions, Severity
 from edged.telemetry.live import DestinationLive, DestinationState, LastError, Live, Phase
 from edged.upstream.batch_size import BatchLimits, BatchSize
-from edged.upstream.notes import Notebook
+from edged.upstream.notes import MOST_NOTES, Notebook
 from edged.upstream.park_guard import ParkGuard
 from edged.upstream.retry import Breaker, BreakerState
-from edged.upstream.verdict_values import DestinationVerdict, Standing
+from edged.upstream.verdict_values import ConditionName, DestinationVerdict, Standing
 
 _STATES = {
     Standing.OK: DestinationState.UP,
@@ -57,6 +56,7 @@ class Destination:
         self.breaker = Breaker()
         self.leased: set[int] = set()
         self.released = Bell()
+        self.refusing = False
         self.last_study: str | None = None
         self.last_probed = 0
         self.accept = "application/dicom+json"
@@ -67,6 +67,7 @@ class Destination:
         )
         self.size = BatchSize.first(limits)
         self._raised: set[str] = set()
+        self._blamed: dict[str, set[int]] = {}
         self._live = DestinationLive(state=DestinationState.UP)
         self._publish(self._live)
 
@@ -77,7 +78,7 @@ class Destination:
 
     def now(self) -> float:
         """Seconds of the clock that due times are in."""
-        return trio.current_time()
+        return self.box.clock.monotonic()
 
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The configured headers and the credential, read anew each time; raises CredentialError."""
@@ -109,10 +110,17 @@ class Destination:
         rate = self._live.rate.after(self.box.clock.monotonic(), size)
         self._publish(structs.replace(self._live, rate=rate))
 
+    def accepted(self, count: int) -> None:
+        """Note that the destination took instances: it refuses no longer what it is given."""
+        self.notebook.accepted += count
+        self.guard.record_accepted()
+        self.refusing = False
+
     def passed(self) -> None:
         """Note that the destination answered as it should."""
         if self.breaker.state is not BreakerState.CLOSED:
             self.breaker = self.breaker.passed()
+            self.notebook.release_undoubted()
             self.released.ring()
         for condition in self._raised:
             self.box.conditions.clear(condition)
@@ -122,23 +130,27 @@ class Destination:
 
     def failed(self, verdict: DestinationVerdict, phase: Phase) -> None:
         """Note a failure that is the destination's: the breaker opens, a condition names the remedy."""
-        before = self.breaker
-        self.breaker = before.failed(
-            self.now(),
-            retry_after_s=verdict.retry_after_s,
-            random01=random.random(),  # noqa: S311 - jitter
-        )
+        self.still_failing(verdict.retry_after_s)
         error = LastError(phase=phase, text=verdict.text or verdict.hint, time=self.box.clock.wall())
         state = _STATES.get(verdict.standing, DestinationState.HELD)
+        if verdict.condition is ConditionName.MISCONFIGURED:
+            state = DestinationState.MISCONFIGURED
         self._publish(structs.replace(self._live, state=state, phase=phase, last_error=error))
         if verdict.condition is not None:
             self.raise_condition(verdict.condition.value, verdict.hint or verdict.text)
+
+    def still_failing(self, retry_after_s: float | None = None) -> None:
+        """Open the breaker, or keep it open for longer."""
+        jitter = random.random()  # noqa: S311
+        self.breaker = self.breaker.failed(self.now(), retry_after_s=retry_after_s, random01=jitter)
         self.released.ring()
 
-    def misconfigured(self, hint: str) -> None:
-        """Note that it refuses everything: its entries are not to blame."""
-        self._publish(structs.replace(self._live, state=DestinationState.MISCONFIGURED, phase=Phase.VERDICT))
-        self.raise_condition("misconfigured", hint)
+    def misconfigured(self, text: str) -> None:
+        """Note that it refuses whatever it is given: its entries are not to blame, and none is parked for it."""
+        self.refusing = True
+        hint = "It refused five instances in a row and took none: compare what it accepts with what is sent."
+        condition = ConditionName.MISCONFIGURED
+        self.failed(DestinationVerdict(Standing.HOLD, condition=condition, hint=hint, text=text), Phase.VERDICT)
 
     def raise_condition(self, name: str, hint: str, *, lasting: bool = False) -> None:
         """Raise a condition of this destination; unless `lasting` it goes when the destination takes something."""
@@ -146,6 +158,22 @@ class Destination:
         self.box.conditions.raise_(full, Severity.WARNING, hint)
         if not lasting:
             self._raised.add(full)
+
+    def blame(self, number: int, name: str, hint: str) -> None:
+        """Raise a condition for the sake of one instance; it goes when the last such instance is `absolved`."""
+        full = f"{name}:{self.name}"
+        numbers = self._blamed.setdefault(full, set())
+        if len(numbers) < MOST_NOTES:
+            numbers.add(number)
+        self.box.conditions.raise_(full, Severity.WARNING, hint)
+
+    def absolve(self, number: int) -> None:
+        """Note that an instance moved on: no condition stands for its sake."""
+        for full, numbers in list(self._blamed.items()):
+            numbers.discard(number)
+            if not numbers:
+                del self._blamed[full]
+                self.box.conditions.clear(full)
 
     def _publish(self, live: DestinationLive) -> None:
         self._live = live

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from http import HTTPStatus
+from uuid import uuid4
 
 from edged.config import CredentialError
+from edged.dicom.uids import uid_from_uuid
 from edged.dicomweb.data_set import DataSet, DataSetError, text_of
 from edged.dicomweb.representation import read_data_sets
 from edged.services.retrieve import leaving_transfer_syntax
@@ -43,7 +45,8 @@ class Finding(StrEnum):
     THERE = "there"
     DIFFERS = "differs"
     ABSENT = "absent"
-    UNKNOWN = "unknown"
+    UNKNOWN = "unknown"  # it answered, and the answer says nothing of the instance
+    SILENT = "silent"  # no answer was had
 
 
 class Looker:
@@ -59,9 +62,7 @@ class Looker:
         if finding in {Finding.THERE, Finding.DIFFERS}:
             return finding
         searched = await self._ask(_search_target(instance), instance)
-        if searched is Finding.UNKNOWN:
-            return finding
-        return searched
+        return finding if searched in {Finding.UNKNOWN, Finding.SILENT} else searched
 
     async def series(self, study: str, series: str) -> Mapping[str, DataSet]:
         """Return what a search for a series' instances shows, by SOP Instance UID; empty if it cannot be asked."""
@@ -70,10 +71,15 @@ class Looker:
         found = _data_sets(response) if response is not None else None
         return {text_of(each, _SOP_INSTANCE): each for each in found or ()}
 
+    async def search_passes(self) -> bool:
+        """Say whether the destination answers a search that finds nothing: a probe that hurts nobody."""
+        response = await self._get(f"/studies?StudyInstanceUID={uid_from_uuid(uuid4())}&limit=1")
+        return response is not None and response.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}
+
     async def _ask(self, target: str, instance: Instance) -> Finding:
         response = await self._get(target)
         if response is None:
-            return Finding.UNKNOWN
+            return Finding.SILENT
         if response.status in _NOT_THERE:
             return Finding.ABSENT
         found = _data_sets(response)

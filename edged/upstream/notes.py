@@ -16,13 +16,18 @@ BREAKS_KEPT = 3
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One instance: `alone` means never in a batch; times are seconds of the monotonic clock."""
+    """One instance: `alone` means never in a batch; times are seconds of the monotonic clock.
+
+    `failures` counts requests that failed with it for reasons that may be its own. With `verify_until_s` set it is
+    looked for and not uploaded: until then its absence says nothing.
+    """
 
     alone: bool = False
     due_s: float = 0.0
     backoff: Backoff = field(default_factory=Backoff)
     slow: SlowLane | None = None
     breaks: tuple[Break, ...] = ()
+    failures: int = 0
     accepted_before: int = 0
     verify_until_s: float | None = None
     resends: int = 0
@@ -66,6 +71,16 @@ class Notebook:
             doubtful=note.slow.doubtful if note.slow else 0,
             breaks=note.breaks,
         )
+
+    def failed(self, number: int) -> None:
+        """Note that a request with this instance failed, and that it may or may not be the instance's fault."""
+        self.refused(number, failures=self.of(number).failures + 1)
+
+    def release_undoubted(self) -> None:
+        """Try at once what was doubted while nothing else passed either: it was the destination after all."""
+        for number, note in self._notes.items():
+            if note.slow is not None and not note.slow.doubtful:
+                self._notes[number] = replace(note, slow=None, due_s=0.0)
 
     def refused(self, number: int, **changes: object) -> Note:
         """Note that an instance was refused or broke: what is accepted from now on tells about it."""

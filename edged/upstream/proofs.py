@@ -1,5 +1,7 @@
-"""What proving shares: recording a proof, and waiting for the next thing to prove."""
+"""What proving shares: recording a proof, what waits for its next look, and waiting for the next thing to prove."""
 
+import random
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import trio
@@ -11,8 +13,58 @@ from edged.store.queue import move, read_delivery
 from edged.store.records import Delivery, DeliveryState
 from edged.store.transaction import Transaction
 from edged.upstream.destination import Destination
+from edged.upstream.notes import MOST_NOTES
+from edged.upstream.retry import Backoff, Pace
 
+LOOK_AGAIN = Pace(base_s=1.0, factor=2.0, cap_s=300.0, least=0.5)
 _SENT = (DeliveryState.SENT,)
+
+
+class Looks:
+    """What could not be proven yet, and when each may be tried again; in memory and bounded."""
+
+    def __init__(self) -> None:
+        self._of: dict[int, Backoff] = {}
+        self._resends: OrderedDict[int, int] = OrderedDict()
+
+    def may_try(self, number: int) -> bool:
+        """Whether there is room to remember another instance, or it is remembered already."""
+        return number in self._of or len(self._of) < MOST_NOTES
+
+    def postpone(self, number: int, now: float) -> int:
+        """Try it again later; return how often in a row it was postponed."""
+        backoff = self._of.get(number, Backoff(LOOK_AGAIN))
+        self._of[number] = backoff.failed(now, retry_after_s=None, random01=random.random())  # noqa: S311 - jitter
+        return self._of[number].failures
+
+    def waiting(self, now: float) -> set[int]:
+        """Return what must not be tried yet."""
+        return {number for number, each in self._of.items() if not each.due(now)}
+
+    def next_due_s(self, now: float) -> float | None:
+        """Return when the next of those that wait is due."""
+        return min((each.due_s for each in self._of.values() if not each.due(now)), default=None)
+
+    def resends(self, number: int) -> int:
+        """Return how often an instance was sent again because it was not to be seen."""
+        return self._resends.get(number, 0)
+
+    def resent(self, number: int) -> None:
+        """Note that it is sent once more; what is known of its looks begins anew."""
+        self._resends[number] = self.resends(number) + 1
+        self._resends.move_to_end(number)
+        if len(self._resends) > MOST_NOTES:
+            self._resends.popitem(last=False)
+        self._of.pop(number, None)
+
+    def at_once(self, number: int) -> None:
+        """Nothing to wait for."""
+        self._of.pop(number, None)
+
+    def forget(self, number: int) -> None:
+        """It moved on."""
+        self._of.pop(number, None)
+        self._resends.pop(number, None)
 
 
 async def commit(
@@ -26,26 +78,26 @@ async def commit(
             sent = read_delivery(txn, number, destination.number)
             if sent is not None:
                 committed = structs.replace(sent, state=DeliveryState.COMMITTED, since=now, proof=proof.value)
-                move(txn, number, destination.number, expected=_SENT, to=committed)
+                move(txn, number, destination.number, _SENT, committed)
         if transaction_uid is not None:
             delete_ask(txn, destination.number, transaction_uid)
 
     await destination.box.store.write(proven)
+    for number in numbers:
+        destination.absolve(number)
     destination.box.bells.proven.ring()
     destination.box.bells.logged.ring()
 
 
-async def park_sent(destination: Destination, number: int, *, reason: int | None, text: str) -> None:
+async def park_sent(destination: Destination, number: int, reason: int | None, text: str) -> None:
     """Set a sent instance aside: the destination will not keep it."""
     parked = Delivery(state=DeliveryState.PARKED, since=destination.box.clock.wall(), reason=reason, text=text)
 
     def aside(txn: Transaction) -> None:
-        move(txn, number, destination.number, expected=_SENT, to=parked)
+        move(txn, number, destination.number, _SENT, parked)
 
     await destination.box.store.write(aside)
-    destination.raise_condition(
-        "parked", f"An instance was refused for good ({text}). See edged queue list.", lasting=True
-    )
+    destination.absolve(number)
     destination.box.bells.proven.ring()
     destination.box.bells.logged.ring()
 

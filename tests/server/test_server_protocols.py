@@ -61,6 +61,26 @@ async def test_tls(option: str, version: str, certificates: Certificates) -> Non
         assert found["tls"] == ["TLSv1.2", False]
 
 
+@pytest.mark.parametrize("option", ["--http1.1", "--http2"])
+async def test_large_bodies_over_tls(option: str, certificates: Certificates, tmp_path: Path) -> None:
+    file = tmp_path / "upload"
+    file.write_bytes(os.urandom(5_000_000))
+
+    async def mirror(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        more = True
+        while more:
+            message = await receive()
+            more = message["more_body"]
+            await send({"type": "http.response.body", "body": message["body"], "more_body": more})
+
+    tls = TLS(certificates.server.certificate, certificates.server.private_key)
+    async with serving(mirror, ["https://127.0.0.1:0"], tls=tls) as running:
+        back = tmp_path / "back"
+        await curl(option, "--cacert", str(certificates.authority), "-T", str(file), "-o", str(back), running.url)
+        assert back.read_bytes() == file.read_bytes()
+
+
 async def test_mutual_tls(certificates: Certificates) -> None:
     tls = TLS(certificates.server.certificate, certificates.server.private_key, certificates.authority)
     client = certificates.client

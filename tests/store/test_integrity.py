@@ -57,7 +57,7 @@ DAMAGES = {
     "a lost delivery": lose(schema.DELIVERIES, schema.delivery_key(1, 1)),
     "a lost queue row": lose(schema.QUEUE, QUEUED),
     "a delivery in another state": other_state,
-    "a lost order of eviction": lose(schema.EVICTABLE, schema.evictable_key(2_000_000, 2)),
+    "a lost order of eviction": lose(schema.EVICTABLE, schema.moment_key(2_000_000, 2)),
     "a wrong standing": miscount(standing(Standing.HELD)),
     "a wrong queue count": miscount(queue_rows(1, HELD)),
     "a wrong event count": miscount(NEXT_EVENT),

@@ -1,0 +1,79 @@
+"""Commitment requests: decided once, kept, purged, and bounded."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edged.store import commitments
+from edged.store.commitments import COMMITTED, add_request, decide, purge_request, purgeable, read_request, references
+from edged.store.errors import StoreFull
+from edged.store.records import CommitmentRequest, Reference
+from edged.store.store import Store, open_store
+from tests.support.store_kit import CAPACITY, problems
+
+FRESH = CommitmentRequest(number=0, study_form=False, received=1.0, count=0, digest=b"")
+
+
+def reference(index: int, reason: int | None = None) -> Reference:
+    return Reference(sop_class_uid="1", sop_instance_uid=f"1.{index}", reason=reason)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_store(tmp_path, CAPACITY, inline=True) as opened:
+        yield opened
+        assert problems(opened) == []
+
+
+async def ask(store: Store, uid: str, count: int) -> None:
+    wanted = [reference(index) for index in range(count)]
+    await store.write(lambda txn: add_request(txn, uid, FRESH, references=wanted))
+
+
+async def answer(store: Store, uid: str, count: int, *, now: float) -> None:
+    decided = [(index, reference(index, COMMITTED)) for index in range(count)]
+    await store.write(lambda txn: decide(txn, uid, decided, now=now))
+
+
+async def test_a_result_stands_when_every_reference_is_decided_and_never_changes(store: Store) -> None:
+    await ask(store, "2.25.1", 2)
+    await store.write(lambda txn: decide(txn, "2.25.1", [(0, reference(0, COMMITTED))], now=5.0))
+    request = store.read_now(lambda txn: read_request(txn, "2.25.1"))
+    assert request is not None
+    assert not request.answered
+    await store.write(lambda txn: decide(txn, "2.25.1", [(1, reference(1, 0x0112))], now=6.0))
+    await store.write(lambda txn: decide(txn, "2.25.1", [(1, reference(1, COMMITTED))], now=7.0))
+    decided = store.read_now(lambda txn: references(txn, request.number))
+    assert [each.reason for each in decided] == [COMMITTED, 0x0112]
+
+
+async def test_results_are_purged_oldest_first_and_the_uid_is_kept(store: Store) -> None:
+    for index in range(3):
+        await ask(store, f"2.25.{index}", 2)
+        await answer(store, f"2.25.{index}", 2, now=10.0 + index)
+    assert store.read_now(lambda txn: purgeable(txn, 12.0)) == ["2.25.0", "2.25.1"]
+    await store.write(lambda txn: purge_request(txn, "2.25.0"))
+    request = store.read_now(lambda txn: read_request(txn, "2.25.0"))
+    assert request is not None
+    assert request.purged
+
+
+async def test_the_oldest_uids_are_forgotten_beyond_the_bound(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commitments, "MAX_REQUESTS", 2)
+    for index in range(4):
+        await ask(store, f"2.25.{index}", 1)
+        await answer(store, f"2.25.{index}", 1, now=10.0 + index)
+        await store.write(lambda txn, index=index: purge_request(txn, f"2.25.{index}"))  # type: ignore[misc]
+    known = [store.read_now(lambda txn, index=index: read_request(txn, f"2.25.{index}")) for index in range(4)]  # type: ignore[misc]
+    assert [each is not None for each in known] == [False, False, True, True]
+
+
+async def test_open_requests_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commitments, "MAX_OPEN_REQUESTS", 2)
+    await ask(store, "2.25.1", 1)
+    await ask(store, "2.25.2", 1)
+    with pytest.raises(StoreFull):
+        await ask(store, "2.25.3", 1)
+    await answer(store, "2.25.1", 1, now=5.0)
+    await ask(store, "2.25.3", 1)
