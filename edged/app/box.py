@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
 
+from edged.app.background import keep_going
 from edged.config import Settings
 from edged.config.choices import Evidence
 from edged.origin.application import Application, Handler
@@ -87,13 +89,16 @@ async def serve(
         application = Application(settings.origin, settings.access, handlers, sockets=sockets)
         server = Server(application, _listeners(settings), tls=_tls(settings))
         async with trio.open_nursery() as background:
-            background.start_soon(store.keep_swept)
-            background.start_soon(store.keep_readers_checked)
-            background.start_soon(journal.keep)
-            background.start_soon(keep_trimmed, store, clock, settings.notifications.keep_s)
-            background.start_soon(commitment.keep_deciding)
             box = Surroundings(store, clock, live=live, conditions=conditions, bells=bells)
-            background.start_soon(forward, routes, settings.destinations, box)
+            for job in (
+                store.keep_swept,
+                store.keep_readers_checked,
+                journal.keep,
+                partial(keep_trimmed, store, clock, settings.notifications.keep_s),
+                commitment.keep_deciding,
+                partial(forward, routes, settings.destinations, box),
+            ):
+                background.start_soon(keep_going, job, conditions)
             async with trio.open_nursery() as serving:
                 bound = await serving.start(server.run, shutdown)
                 base = settings.origin.base_path.rstrip("/")

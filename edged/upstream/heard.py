@@ -1,0 +1,36 @@
+"""What was heard of a store request, in the terms of the verdict table: an answer, or silence.
+
+Pure: a response or a NoAnswer in, an Answer or a Silence out. Nothing is decided here.
+"""
+
+from edged.dicomweb.store_report import Accepted, read_store_report
+from edged.upstream.message import NoAnswer, Response
+from edged.upstream.verdict_values import Answer, Report, Silence
+
+TEXT_BYTES = 400
+"""Looked at of a body that is not a Store Instances Response, for the sentence that says why."""
+
+
+def answer_of(response: Response, now: float) -> Answer:
+    """Read a response to a store request; `now` in seconds since the epoch. Source: PS3.18 10.5.3, Annex I."""
+    content_type = dict(response.headers).get("content-type")
+    read = None if response.truncated else read_store_report(response.body, content_type)
+    report = None
+    if read is not None:
+        accepted = {uid: each.warning for uid, each in read.outcomes.items() if isinstance(each, Accepted)}
+        failed = {uid: each.reason for uid, each in read.outcomes.items() if not isinstance(each, Accepted)}
+        report = Report(accepted, failed)
+    text = "" if report else response.body[:TEXT_BYTES].decode("utf-8", "replace")
+    return Answer.received(response.status, response.headers, report=report, text=text, now=now)
+
+
+def silence_of(error: NoAnswer, elapsed_s: float) -> Silence:
+    """Say in the table's terms that no answer came, `elapsed_s` seconds after the request began."""
+    return Silence(
+        phase=error.phase.value,
+        sent_bytes=error.sent_bytes,
+        elapsed_s=elapsed_s,
+        not_processed=error.not_processed,
+        http2=error.http2,
+        text=error.text,
+    )
