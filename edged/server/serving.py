@@ -3,7 +3,8 @@
 What may live here: the accept loop and the life of a connection as a whole. Strategy: nested nurseries are
 the shutdown order: stop accepting, let running requests finish until the deadline, cancel what is left.
 Invariants: nothing that happens on a connection ends another one or the server: this is one of the named
-guards; a lack of descriptors is waited out; when `run` returns every socket is closed.
+guards; a lack of descriptors is waited out; when `run` returns every socket is closed. A Unix socket is outside the cap
+on connections: only the daemon's user and root can open it, and the watchdog's probe comes that way.
 """
 
 import contextlib
@@ -92,7 +93,7 @@ class Server:
                 continue
             failing = False
             counters = self._service.counters
-            if counters.open >= self._limits.connections:
+            if counters.open >= self._limits.connections and opened.family != socket.AF_UNIX:
                 counters.refused += 1
                 LOG.info("refused a connection: %d are open", counters.open)
                 stream.socket.close()

@@ -1,6 +1,7 @@
 """Every wait on a client has an end: each limit alone, injected short, over real sockets."""
 
 import resource
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,6 +118,19 @@ async def test_connections_over_the_cap_are_refused() -> None:
     ):
         assert await read_all(third) == b""
         assert running.server.counters.refused == 1
+
+
+async def test_a_unix_socket_is_outside_the_cap(tmp_path: Path) -> None:
+    path = str(tmp_path / "control.sock")
+    async with (
+        serving(sink, [ANY, f"unix:{path}"], limits=only(connections=1)) as running,
+        http2(running),
+        await running.open() as second,
+        await trio.open_unix_socket(path) as probe,
+    ):
+        assert await read_all(second) == b""
+        await probe.send_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert (await read_all(probe)).startswith(b"HTTP/1.1 200")
 
 
 async def open_for_ever(running: Running, streams: list[trio.SocketStream]) -> None:
