@@ -10,7 +10,7 @@ import trio
 from edged.server import TLS, Disconnected, Limits
 from tests.conftest import ExpectedLogs
 from tests.support.certificates import Certificates
-from tests.support.server_kit import Message, Running, curl, http2, read_all, read_body, serving, sink
+from tests.support.server_kit import ANY, Message, Running, curl, http2, read_all, read_body, serving, sink
 
 SHORT_S = 0.15
 GET = b"GET / HTTP/1.1\r\nHost: box\r\n\r\n"
