@@ -23,6 +23,7 @@ from edged.services.commitment import CommitmentService
 from edged.services.destinations import Routes, left_behind, load_routes
 from edged.services.journal import Journal
 from edged.services.notifications import NotificationService
+from edged.services.retention import Retention
 from edged.services.state import StateService
 from edged.services.store_instance import FrontDoor
 from edged.services.trimming import keep_trimmed
@@ -89,6 +90,10 @@ async def serve(
         application = Application(settings.origin, settings.access, handlers, sockets=sockets)
         server = Server(application, _listeners(settings), tls=_tls(settings))
         async with trio.open_nursery() as background:
+            if settings.commitment.evidence is not Evidence.LOCAL:
+                keep_s, remember = settings.store.keep_committed_s, settings.store.remember
+                retention = Retention(store, clock, bells, keep_s=keep_s, remember=remember)
+                background.start_soon(keep_going, retention.keep, conditions)
             box = Surroundings(store, clock, live=live, conditions=conditions, bells=bells)
             for job in (
                 store.keep_swept,

@@ -13,6 +13,7 @@ from edged.dicomweb.event_report import EventKind
 from edged.store.chunks import write_chunks
 from edged.store.counters import NEXT_INSTANCE
 from edged.store.events import append_event
+from edged.store.eviction import was_committed
 from edged.store.instances import find_instance
 from edged.store.queue import enqueue
 from edged.store.records import Event, Instance, Series, Study, Unowned, UnownedKind
@@ -83,7 +84,7 @@ def admit(txn: Transaction, instance: Instance, tail: Tail, *, urgency: int = 1)
     txn.put_record(INSTANCES, u64_key(number), instance)
     _index(txn, number, instance)
     consistent = _count_study(txn, number, instance) & _count_series(txn, instance)
-    enqueue(txn, number, instance, urgency=urgency)
+    enqueue(txn, number, instance, urgency=urgency, ask_first=was_committed(txn, instance))
     append_event(txn, _received(number, instance))
     return Admitted(Outcome.STORED, number, inconsistent=not consistent)
 

@@ -16,6 +16,7 @@ from edged.store.records import (
     DeliveryState,
     Instance,
     Queued,
+    Remembered,
     Series,
     Standing,
     Study,
@@ -36,6 +37,8 @@ from edged.store.schema import (
     OPEN_REQUESTS,
     QUEUE,
     REFERENCES,
+    REMEMBERED,
+    REMEMBERED_ORDER,
     REQUESTS,
     SERIES,
     STUDIES,
@@ -68,6 +71,7 @@ def check(txn: Transaction) -> Iterator[str]:
         _deliveries,
         _queue,
         _evictable,
+        _remembered,
         _counters,
         _events,
         _requests,
@@ -164,6 +168,16 @@ def _evictable(txn: Transaction) -> Iterator[str]:
         rows.discard(number)
     for number in rows:
         yield f"number {number} is evictable and has no record"
+
+
+def _remembered(txn: Transaction) -> Iterator[str]:
+    """Each remembered digest stands once in the order of forgetting."""
+    for key, uid in txn.rows(REMEMBERED_ORDER):
+        known = txn.record(REMEMBERED, bytes(uid), Remembered)
+        if known is None or known.number != read_moment_key(key)[1]:
+            yield f"the order of forgetting names {bytes(uid).decode()}, which is not remembered so"
+    if txn.count(REMEMBERED) != txn.count(REMEMBERED_ORDER):
+        yield f"{txn.count(REMEMBERED)} digests are remembered, {txn.count(REMEMBERED_ORDER)} have an order"
 
 
 def _counters(txn: Transaction) -> Iterator[str]:

@@ -53,12 +53,16 @@ _EVENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One instance in a destination's queue; `size` is the bytes that leave, `since` when it came."""
+    """One instance in a destination's queue; `size` is the bytes that leave, `since` when it came.
+
+    `ask_first`: the destination may have it already and is asked before it is uploaded.
+    """
 
     number: int
     study: str
     size: int
     since: float
+    ask_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +89,10 @@ def destination_names(txn: Transaction) -> dict[int, str]:
     return {int(read_u32(value)[0]): bytes(name).decode() for name, value in txn.rows(DESTINATIONS)}
 
 
-def enqueue(txn: Transaction, number: int, instance: Instance, *, urgency: int = 1) -> None:
+def enqueue(txn: Transaction, number: int, instance: Instance, *, urgency: int = 1, ask_first: bool = False) -> None:
     """Write a new instance's deliveries, its queue entries and its standing; part of admission."""
     for destination in instance.destinations:
-        delivery = Delivery(state=DeliveryState.HELD, since=instance.received, urgency=urgency)
+        delivery = Delivery(state=DeliveryState.HELD, since=instance.received, urgency=urgency, ask_first=ask_first)
         _put(txn, (number, destination), delivery=delivery, instance=instance)
     txn.add(standing(standing_of(txn, number, instance)), 1)
 
@@ -111,6 +115,21 @@ def move(txn: Transaction, number: int, destination: int, *, expected: Container
     if to.state != present.state and to.state in _EVENTS:
         append_event(txn, _event(txn, place, instance=instance, to=to))
     return True
+
+
+def drop_deliveries(txn: Transaction, number: int, instance: Instance) -> None:
+    """Take an instance out of every queue and out of its standing: it is being evicted.
+
+    What was committed stays counted: that figure is for ever.
+    """
+    _count(txn, number, instance, by=-1)
+    for destination in instance.destinations:
+        delivery = read_delivery(txn, number, destination)
+        if delivery is None:
+            continue
+        if delivery.state is not DeliveryState.COMMITTED:
+            _take(txn, (number, destination), delivery=delivery, instance=instance)
+        txn.delete(DELIVERIES, delivery_key(number, destination))
 
 
 def read_instance(txn: Transaction, number: int) -> Instance | None:
@@ -138,7 +157,7 @@ def waiting(
         if number in leased:
             continue
         row = unpack(Queued, value)
-        found.append(Waiting(number, row.study, row.size, row.since))
+        found.append(Waiting(number, row.study, row.size, row.since, row.ask_first))
         if len(found) == limit:
             break
     return found
@@ -165,7 +184,12 @@ def _put(txn: Transaction, place: tuple[int, int], *, delivery: Delivery, instan
     txn.add(queue_bytes(destination, delivery.state), instance.exit_length)
     if delivery.state is not DeliveryState.COMMITTED:
         since = instance.received if delivery.state in UNSENT else delivery.since
-        queued = Queued(study=instance.study_instance_uid, size=instance.exit_length, since=since)
+        queued = Queued(
+            study=instance.study_instance_uid,
+            size=instance.exit_length,
+            since=since,
+            ask_first=delivery.ask_first,
+        )
         txn.put(QUEUE, queue_key(destination, delivery.state, delivery.urgency, number), pack(queued))
 
 

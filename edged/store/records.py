@@ -95,11 +95,22 @@ class Series(Record, frozen=True):
     instances: int
 
 
+class Remembered(Record, frozen=True):
+    """What is kept of an evicted instance: which data set it was, and that it was committed to."""
+
+    number: int
+    sop_class_uid: str
+    dataset_digest: bytes
+    evicted: float
+    proofs: tuple[str, ...]
+
+
 class Delivery(Record, frozen=True):
     """One instance at one destination.
 
     `evidence` is how it came to be sent (`stored`, `found`), `proof` the kind of proof that committed it.
     `reason` is the peer's DICOM code, `text` what a person needs to know; `batch` ties it to the log.
+    `ask_first`: it was committed before an eviction here, so whoever sends asks the destination before it uploads.
     """
 
     state: DeliveryState
@@ -111,6 +122,7 @@ class Delivery(Record, frozen=True):
     text: str = ""
     batch: str = ""
     sent_at: float = 0.0
+    ask_first: bool = False
 
 
 class Queued(Record, frozen=True):
@@ -119,6 +131,7 @@ class Queued(Record, frozen=True):
     study: str
     size: int
     since: float
+    ask_first: bool = False
 
 
 class Event(Record, frozen=True):
@@ -170,7 +183,7 @@ R = TypeVar("R", bound=Record)
 pack = msgspec.msgpack.Encoder().encode
 _decoders: dict[type[Record], msgspec.msgpack.Decoder[Record]] = {
     kind: msgspec.msgpack.Decoder(kind)
-    for kind in (Unowned, Instance, Study, Series, Delivery, Queued, Event, CommitmentRequest, Reference, Ask)
+    for kind in Record.__subclasses__()
 }
 
 

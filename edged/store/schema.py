@@ -100,6 +100,16 @@ EVICTABLE = Table(
     "as instances",
     "one row for each instance with a required destination whose required deliveries are all committed",
 )
+REMEMBERED = Table(
+    "remembered",
+    "SOP Instance UID",
+    "records.Remembered",
+    "`remember` of the settings",
+    "written when an instance is evicted; replaces nothing (DICOM.md §2)",
+)
+REMEMBERED_ORDER = Table(
+    "remembered_order", "evicted at u64 ms, instance number u64", "SOP Instance UID", "as remembered", "one row each"
+)
 EVENTS = Table("events", "event number u64", "records.Event", "1,000,000", "numbered without gaps from first to next-1")
 REQUESTS = Table(
     "requests",
@@ -144,6 +154,8 @@ TABLES = (
     DELIVERIES,
     QUEUE,
     EVICTABLE,
+    REMEMBERED,
+    REMEMBERED_ORDER,
     EVENTS,
     REQUESTS,
     REFERENCES,

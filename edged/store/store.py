@@ -38,6 +38,8 @@ class Store:
         self.space = Space(environment.capacity, environment.soft_cap, lambda: writer.group.used_bytes)
         self._uploading: set[int] = set()
         self._unowned = trio.Event()
+        self._swept = trio.Event()
+        self._sweeping = False
         self._environment = environment
         self._inline = inline
         self._pinned: Counter[int] = Counter()
@@ -96,14 +98,26 @@ class Store:
     async def keep_swept(self) -> None:
         """Work off `unowned` whenever there is something in it; runs until cancelled."""
         while True:
-            self._unowned = trio.Event()
+            self._unowned, self._sweeping = trio.Event(), True
             while await self._sweep_once():
                 pass
+            self._sweeping = False
+            self._swept.set()
+            self._swept = trio.Event()
             await self._unowned.wait()
 
     async def _sweep_once(self) -> bool:
         busy, below = self._uploading | set(self._pinned), self._next_number
         return await self.write(lambda txn: sweep(txn, busy, below))
+
+    def sweep_soon(self) -> None:
+        """Wake the sweeper: something became unowned."""
+        self._unowned.set()
+
+    async def wait_swept(self) -> None:
+        """Wait until the sweeper has nothing to do."""
+        while self._sweeping or self._unowned.is_set():
+            await self._swept.wait()
 
     async def keep_readers_checked(self) -> None:
         """Clear the reader slots of dead processes every minute; runs until cancelled."""

@@ -33,6 +33,7 @@ class Upload:
         self._reservation = reservation
         self._cutter = Cutter()
         self._share = store.budget.open(self._spool_nowait)
+        self._unsettled = 0
         self._spooling = 0
         self._settled = trio.Event()
         self._error: BaseException | None = None
@@ -47,6 +48,7 @@ class Upload:
     async def add(self, data: bytes | memoryview) -> None:
         """Append bytes; waits while the intake budget is short. Raises StoreFull or StoreFailed."""
         self._reservation.gather(len(data))
+        self._unsettled += len(data)
         await self._store.budget.take(self._share, len(data))
         self._cutter.add(data)
         if self._cutter.gathered >= SPOOL_BYTES:
@@ -61,7 +63,7 @@ class Upload:
         tail = Tail(self.number, first, chunks)
         self._arrived()
         admitted = await self._store.write(partial(admit, instance=instance, tail=tail, urgency=urgency), size)
-        self._reservation.settle(size)
+        self._settle(size)
         return admitted
 
     async def wait_spooled(self) -> None:
@@ -74,9 +76,11 @@ class Upload:
     async def close(self) -> None:
         """Return what the upload holds; what was spooled and not admitted is left to the sweeper."""
         self._arrived()
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + ABANDON_WITHIN_S):
-            while self._spooling:
-                await self._settled.wait()
+        if self._spooling:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + ABANDON_WITHIN_S):
+                while self._spooling:
+                    await self._settled.wait()
+        self._settle(self._unsettled)
         self._store.budget.close(self._share)
         self._store.finish(self.number, swept=self.spooled)
 
@@ -85,6 +89,11 @@ class Upload:
         if self._arriving:
             self._arriving = False
             self._store.writer.arriving -= 1
+
+    def _settle(self, size: int) -> None:
+        """These bytes are committed or dropped: their room is not reserved any more."""
+        self._unsettled -= size
+        self._reservation.settle(size)
 
     def _spool_nowait(self) -> None:
         if self._spooling:
@@ -102,7 +111,7 @@ class Upload:
     def _spooled(self, result: outcome.Outcome[None]) -> None:
         size, self._spooling = self._spooling, 0
         self._store.budget.give_back(size)
-        self._reservation.settle(size)
+        self._settle(min(size, self._unsettled))  # nothing is left when `close` has given up waiting
         if isinstance(result, outcome.Error):
             self._error = result.error
         self._settled.set()

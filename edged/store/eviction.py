@@ -1,0 +1,133 @@
+"""Letting go of an instance that every required destination has committed to (DESIGN §1.5).
+
+Eviction is one bounded transaction: record, indexes, counts and deliveries go, the chunks become unowned for the
+sweeper, the digest is remembered, the event is written. Only what stands in EVICTABLE can go, and it stands there only
+while it is proven. A remembered digest never replaces storing: it only makes the box ask before it uploads again.
+"""
+
+from msgspec import structs
+
+from edged.dicomweb.event_report import EventKind
+from edged.store.chunks import delete_chunks
+from edged.store.events import append_event
+from edged.store.queue import drop_deliveries, read_delivery
+from edged.store.records import Event, Instance, Remembered, Series, Study, Unowned, UnownedKind
+from edged.store.schema import (
+    BY_SOP_INSTANCE,
+    BY_STUDY,
+    EVICTABLE,
+    INSTANCES,
+    REMEMBERED,
+    REMEMBERED_ORDER,
+    SERIES,
+    STUDIES,
+    UNOWNED,
+    moment_key,
+    read_moment_key,
+    read_u64,
+    sop_instance_key,
+    study_prefix,
+    u64_key,
+    uid_key,
+)
+from edged.store.transaction import Transaction
+
+AT_ONCE = 32
+"""Instances evicted in one transaction: small beside what intake writes in one."""
+
+
+def evict_oldest(txn: Transaction, *, committed_before: float, least_bytes: int, now: float) -> list[int]:
+    """Evict the oldest committed instances; return their numbers, at most AT_ONCE.
+
+    Goes on while an instance was committed before `committed_before` (seconds since the epoch) or less than
+    `least_bytes` have been freed.
+    """
+    evicted: list[int] = []
+    freed = 0
+    while len(evicted) < AT_ONCE and (oldest := txn.first(EVICTABLE)) is not None:
+        committed_ms, number = read_moment_key(oldest[0])
+        size = read_u64(oldest[1])
+        if committed_ms >= committed_before * 1000 and freed >= least_bytes:
+            break
+        _evict(txn, number, now)
+        evicted.append(number)
+        freed += size
+    return evicted
+
+
+def was_committed(txn: Transaction, instance: Instance) -> bool:
+    """Whether this very data set was committed to before it was evicted here."""
+    known = txn.record(REMEMBERED, uid_key(instance.sop_instance_uid), Remembered)
+    return known is not None and known.dataset_digest == instance.dataset_digest
+
+
+def forget_oldest(txn: Transaction, keep: int, limit: int = 1000) -> int:
+    """Forget the oldest remembered digests beyond `keep`; return how many."""
+    surplus = min(limit, txn.count(REMEMBERED_ORDER) - keep)
+    doomed = [
+        (bytes(key), bytes(uid)) for (key, uid), _ in zip(txn.rows(REMEMBERED_ORDER), range(surplus), strict=False)
+    ]
+    for key, uid in doomed:
+        txn.delete(REMEMBERED_ORDER, key)
+        txn.delete(REMEMBERED, uid)
+    return len(doomed)
+
+
+def _evict(txn: Transaction, number: int, now: float) -> None:
+    instance = txn.record(INSTANCES, u64_key(number), Instance)
+    if instance is None:
+        raise AssertionError(f"number {number} is evictable and has no record")
+    _remember(txn, number, instance, now=now)
+    drop_deliveries(txn, number, instance)
+    txn.delete(INSTANCES, u64_key(number))
+    txn.delete(BY_SOP_INSTANCE, sop_instance_key(instance.sop_instance_uid, number))
+    place = study_prefix(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
+    txn.delete(BY_STUDY, place + u64_key(number))
+    _uncount(txn, instance)
+    if not delete_chunks(txn, number):
+        txn.put_record(UNOWNED, u64_key(number), Unowned(kind=UnownedKind.EVICTING, since=now))
+    append_event(txn, _evicted(number, instance, now))
+
+
+def _remember(txn: Transaction, number: int, instance: Instance, *, now: float) -> None:
+    key = uid_key(instance.sop_instance_uid)
+    before = txn.record(REMEMBERED, key, Remembered)
+    if before is not None:
+        txn.delete(REMEMBERED_ORDER, moment_key(int(before.evicted * 1000), before.number))
+    deliveries = [read_delivery(txn, number, destination) for destination in instance.required]
+    remembered = Remembered(
+        number=number,
+        sop_class_uid=instance.sop_class_uid,
+        dataset_digest=instance.dataset_digest,
+        evicted=now,
+        proofs=tuple(delivery.proof for delivery in deliveries if delivery is not None),
+    )
+    txn.put_record(REMEMBERED, key, remembered)
+    txn.put(REMEMBERED_ORDER, moment_key(int(now * 1000), number), key)
+
+
+def _uncount(txn: Transaction, instance: Instance) -> None:
+    study = txn.record(STUDIES, uid_key(instance.study_instance_uid), Study)
+    series = txn.record(SERIES, uid_key(instance.series_instance_uid), Series)
+    for table, uid, record in (
+        (STUDIES, instance.study_instance_uid, study),
+        (SERIES, instance.series_instance_uid, series),
+    ):
+        if record is None:
+            raise AssertionError(f"{table.name} has no row for {uid}")
+        if record.instances == 1:
+            txn.delete(table, uid_key(uid))
+        else:
+            txn.put_record(table, uid_key(uid), structs.replace(record, instances=record.instances - 1))
+
+
+def _evicted(number: int, instance: Instance, now: float) -> Event:
+    return Event(
+        kind=EventKind.EVICTED,
+        time=now,
+        instance=number,
+        study_instance_uid=instance.study_instance_uid,
+        series_instance_uid=instance.series_instance_uid,
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+    )

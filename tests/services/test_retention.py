@@ -1,0 +1,67 @@
+"""Retention: by age, by need, and by nothing else."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edged.services.bell import Bells
+from edged.services.retention import WANTED_FREE, Retention
+from edged.store.queue import destination_id, move
+from edged.store.records import Delivery, DeliveryState
+from edged.store.store import Store, open_store
+from edged.telemetry.clock import ManualClock
+from tests.support.store_kit import CAPACITY, problems, put
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with open_store(tmp_path, CAPACITY, inline=True) as opened:
+        await opened.write(lambda txn: destination_id(txn, "archive"))
+        yield opened
+        assert problems(opened) == []
+
+
+async def committed(store: Store, clock: ManualClock, count: int, size: int = 3) -> None:
+    done = Delivery(state=DeliveryState.COMMITTED, since=clock.wall(), proof="dicomweb")
+    for index in range(count):
+        number = (await put(store, bytes(size), f"1.{index}")).number
+        await store.write(
+            lambda txn, number=number: move(txn, number, 1, expected=(DeliveryState.HELD,), to=done)  # type: ignore[misc]
+        )
+
+
+async def test_by_age(store: Store) -> None:
+    clock = ManualClock()
+    retention = Retention(store, clock, Bells(), keep_s=7 * DAY, remember=10)
+    await committed(store, clock, 3)
+    assert await retention.step() == 0
+    clock.advance(7 * DAY + 1)
+    assert await retention.step() == 3
+
+
+async def test_not_by_age_while_the_clock_is_not_trusted(store: Store) -> None:
+    clock = ManualClock(trusted=False)
+    retention = Retention(store, clock, Bells(), keep_s=7 * DAY, remember=10)
+    await committed(store, clock, 3)
+    clock.advance(70 * DAY)
+    assert await retention.step() == 0
+
+
+async def test_by_need_only_as_much_as_is_needed(store: Store) -> None:
+    clock = ManualClock(trusted=False)
+    retention = Retention(store, clock, Bells(), keep_s=7 * DAY, remember=10)
+    await committed(store, clock, 20, 9 << 20)
+    assert store.space.free < WANTED_FREE * store.space.soft_cap
+    assert 0 < await retention.step() < 20
+
+
+async def test_what_is_not_committed_stays_however_little_room_there_is(store: Store) -> None:
+    clock = ManualClock()
+    retention = Retention(store, clock, Bells(), keep_s=0.0, remember=10)
+    for index in range(20):
+        await put(store, bytes(9 << 20), f"1.{index}")
+    clock.advance(70 * DAY)
+    assert await retention.step() == 0
