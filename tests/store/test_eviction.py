@@ -56,11 +56,8 @@ async def test_nothing_of_an_evicted_instance_is_left(store: Store) -> None:
     await commit(store, (await put(store, bytes(3 * CHUNK_BYTES), "1.1")).number, at=1.0)
     await evict(store, before=9e9)
     assert store.read_now(lambda txn: find_instance(txn, "1.1")) is None
-    assert [store.read_now(lambda txn, table=table: txn.count(table)) for table in (CHUNKS, UNOWNED, STUDIES)] == [
-        0,
-        0,
-        0,
-    ]  # type: ignore[misc]
+    tables = (CHUNKS, UNOWNED, STUDIES)
+    assert store.read_now(lambda txn: [txn.count(table) for table in tables]) == [0, 0, 0]
 
 
 async def test_a_large_one_goes_in_bounded_transactions(store: Store) -> None:
