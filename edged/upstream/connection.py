@@ -15,12 +15,13 @@ from enum import StrEnum
 
 import trio
 
+from edged.telemetry.live import Phase
 from edged.upstream.beside import beside
 from edged.upstream.dial import Timeouts, dial
 from edged.upstream.endpoint import Endpoint
 from edged.upstream.http1 import Http1Connection
 from edged.upstream.http2 import Http2Connection
-from edged.upstream.message import NoAnswer, Phase, Request, Response
+from edged.upstream.message import NoAnswer, Request, Response
 from edged.upstream.pool import IdleConnections
 from edged.upstream.tls import TLSSettings
 from edged.upstream.transport import Transport

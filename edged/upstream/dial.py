@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import trio
 
+from edged.telemetry.live import Phase
 from edged.upstream.endpoint import Endpoint
-from edged.upstream.message import NoAnswer, Phase
+from edged.upstream.message import NoAnswer
 from edged.upstream.transport import Transport
 
-NOTSENT_LOWAT_BYTES = 128 << 10
+NOTSENT_LOWAT_BYTES = 256 << 10
 """Unsent bytes that the kernel queues: enough to keep a link busy, few enough that "sent" is nearly true."""
 
 

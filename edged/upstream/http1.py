@@ -15,14 +15,15 @@ from functools import partial
 import h11
 import trio
 
+from edged.telemetry.live import Phase
 from edged.upstream.beside import beside
 from edged.upstream.dial import Timeouts
 from edged.upstream.endpoint import Endpoint
-from edged.upstream.message import Answer, Body, NoAnswer, Phase, Request, Response, parts
+from edged.upstream.message import Answer, Body, NoAnswer, Request, Response, parts
 from edged.upstream.transport import Transport
 
-PART_BYTES = 64 << 10
-"""Sent at a time, each with the deadline for progress: more than 1 kB/s is asked of the slowest link."""
+PART_BYTES = 128 << 10
+"""Sent at a time, each with the deadline for progress: more than 2 kB/s is asked of the slowest link."""
 MAX_HEAD_BYTES = 64 << 10
 """Of an answer's head; nginx, Apache and Orthanc stay below 8 KiB."""
 LAST_SEND_GRACE_S = 1.0
@@ -94,8 +95,8 @@ class Http1Connection:
         if body is not None and not await self._send_body(body, running):
             return
         running.sent.set()
-        if running.answer.status is None:
-            running.patience.deadline = trio.current_time() + self._timeouts.answer_s
+        running.sending = False
+        running.wait_on(self._timeouts)
 
     async def _send_body(self, body: Body, running: "_Exchange") -> bool:
         """Send the body; False when the peer takes no more or wants no more of it."""
@@ -119,9 +120,8 @@ class Http1Connection:
         if patience.cancelled_caught and not running.refused:
             text = f"{self._endpoint.peer} took no more of the request for {self._timeouts.send_s:g} s"
             raise running.no_answer(Phase.BODY, text)
-        if not patience.cancelled_caught:
-            # What the peer said before it went is read first; a dead socket does not keep the reader waiting.
-            running.patience.deadline = trio.current_time() + self._timeouts.body_s
+        running.sending = False  # what the peer said before it went is still to be read
+        running.wait_on(self._timeouts)
         return False
 
     # Reading
@@ -133,12 +133,11 @@ class Http1Connection:
                 if event is h11.NEED_DATA:
                     await self._receive_some(running)
                 elif isinstance(event, h11.InformationalResponse):
-                    if running.sent.is_set():
-                        running.patience.deadline = trio.current_time() + self._timeouts.answer_s
+                    running.wait_on(self._timeouts)
                 elif isinstance(event, h11.Response):
                     running.version = event.http_version.decode("ascii")
                     running.answer.begin(event.status_code, list(event.headers))
-                    running.patience.deadline = trio.current_time() + self._timeouts.body_s
+                    running.wait_on(self._timeouts)
                 elif isinstance(event, h11.Data):
                     running.answer.add(event.data)
                     if running.answer.too_long:
@@ -160,7 +159,7 @@ class Http1Connection:
         if not data and running.answer.status is None:
             raise self._closed_unanswered(running)
         if running.answer.status is not None:
-            running.patience.deadline = trio.current_time() + self._timeouts.body_s
+            running.wait_on(self._timeouts)
         self._protocol.receive_data(bytes(data))
 
     def _closed_unanswered(self, running: "_Exchange") -> NoAnswer:
@@ -183,13 +182,14 @@ class Http1Connection:
 class _Exchange:
     """What the sending and the reading half know of each other."""
 
-    __slots__ = ("answer", "ended", "patience", "request", "sent", "sent_bytes", "version")
+    __slots__ = ("answer", "ended", "patience", "request", "sending", "sent", "sent_bytes", "version")
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.answer = Answer()
         self.version = ""
         self.ended = False
+        self.sending = True
         self.sent = trio.Event()
         self.sent_bytes = 0
         self.patience = trio.CancelScope(deadline=math.inf)
@@ -198,6 +198,14 @@ class _Exchange:
     def refused(self) -> bool:
         """The rest of the body is unwanted."""
         return self.ended or self.answer.refuses
+
+    def wait_on(self, timeouts: Timeouts) -> None:
+        """Give the answer its time from now on; as long as the body goes out, that has its own deadline."""
+        if self.sending and not self.answer.refuses:
+            limit_s = math.inf
+        else:
+            limit_s = timeouts.answer_s if self.answer.status is None else timeouts.body_s
+        self.patience.deadline = trio.current_time() + limit_s
 
     def no_answer(self, phase: Phase, text: str) -> NoAnswer:
         return NoAnswer(phase, text, sent_bytes=self.sent_bytes)

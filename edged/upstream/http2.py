@@ -19,12 +19,13 @@ import h2.events
 import h2.exceptions
 import trio
 
+from edged.telemetry.live import Phase
 from edged.upstream.beside import beside
 from edged.upstream.dial import Timeouts
 from edged.upstream.endpoint import Endpoint
 from edged.upstream.http2_protocol import Protocol
 from edged.upstream.http2_stream import Fault, Stream, Streams
-from edged.upstream.message import NoAnswer, Phase, Request, Response, parts
+from edged.upstream.message import NoAnswer, Request, Response, parts
 from edged.upstream.transport import Transport
 
 PART_BYTES = 64 << 10

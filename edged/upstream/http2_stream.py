@@ -13,8 +13,9 @@ import h2.errors
 import h2.events
 import trio
 
+from edged.telemetry.live import Phase
 from edged.upstream.http2_protocol import error_name
-from edged.upstream.message import Answer, NoAnswer, Phase, Request, Response
+from edged.upstream.message import Answer, NoAnswer, Request, Response
 
 
 @dataclass(frozen=True, slots=True)

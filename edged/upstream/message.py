@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edged.telemetry.live import Phase as Phase
+from edged.telemetry.live import Phase
 
 ANSWER_LIMIT_BYTES = 4 << 20
 """Kept of one response: a store report of some 20,000 instances."""

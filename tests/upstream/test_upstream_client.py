@@ -9,17 +9,18 @@ import hypercorn.trio
 import pytest
 import trio
 
+from edged.telemetry.live import Phase
 from edged.upstream.beside import beside
 from edged.upstream.connection import Client, ClientSettings, HttpChoice, open_client
 from edged.upstream.endpoint import Endpoint
-from edged.upstream.message import BytesBody, NoAnswer, Phase, Request
+from edged.upstream.message import BytesBody, NoAnswer, Request
 from tests.support.upstream_peer import Http2Wire, Wire, listen
 from tests.upstream.conftest import Certificates
 
 GET = Request("GET", "/")
 
 
-async def echo_size(scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+async def echo_size(scope: Any, receive: Callable[..., Any], send: Callable[..., Any]) -> None:
     """An ASGI application that answers with the HTTP version and the size of the body."""
     size, more = 0, scope["type"] == "http"
     while more:
@@ -68,14 +69,12 @@ async def test_a_real_server(certificates: Certificates, secure: bool, http: Htt
         assert response.body == b"%s %d" % (spoken.encode(), size)
         assert response.http_version == spoken
 
-    async with real_server(certificates if secure else None) as endpoint:
-        async with open_client(endpoint, settings) as client:
-            assert client.http_version is None
-            async with trio.open_nursery() as nursery:
-                for size in (0, 1, 70_000, 1_000_000, 5_000_000):
-                    nursery.start_soon(ask, client, size)
-            assert client.http_version == spoken
-            assert client.connections_opened <= (1 if spoken == "2" else 3)
+    async with real_server(certificates if secure else None) as endpoint, open_client(endpoint, settings) as client:
+        async with trio.open_nursery() as nursery:
+            for size in (0, 1, 70_000, 1_000_000, 5_000_000):
+                nursery.start_soon(ask, client, size)
+        assert client.http_version == spoken
+        assert client.connections_opened <= (1 if spoken == "2" else 3)
 
 
 @pytest.mark.parametrize("protocols", [("http/1.1",), ()])
@@ -88,11 +87,11 @@ async def test_auto_speaks_http_1_1_where_h2_is_not_selected(
             await wire.answer()
 
     settings = ClientSettings(tls=certificates.trusting)
-    async with listen(script, certificates.server_context(*protocols)) as peer:
-        async with open_client(peer.endpoint, settings) as client:
-            for _ in range(3):
-                await client.request(GET)
-            assert (client.http_version, client.connections_opened) == ("1.1", 1)
+    context = certificates.server_context(*protocols)
+    async with listen(script, context) as peer, open_client(peer.endpoint, settings) as client:
+        for _ in range(3):
+            await client.request(GET)
+        assert (client.http_version, client.connections_opened) == ("1.1", 1)
 
 
 async def test_a_server_that_changes_its_protocol_is_learned_anew(certificates: Certificates) -> None:

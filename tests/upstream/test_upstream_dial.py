@@ -7,16 +7,18 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import trio
 import trio.testing
 from cryptography.hazmat.primitives import serialization
 
+from edged.telemetry.live import Phase
 from edged.upstream.connection import ClientSettings, HttpChoice, open_client
 from edged.upstream.dial import Timeouts
 from edged.upstream.endpoint import Endpoint
-from edged.upstream.message import BytesBody, NoAnswer, Phase, Request
+from edged.upstream.message import BytesBody, NoAnswer, Request
 from edged.upstream.tls import TLSSettings, TLSSettingsError
 from tests.support.upstream_peer import Wire, listen
 from tests.upstream.conftest import Certificates
@@ -51,11 +53,11 @@ class Resolver(trio.abc.HostnameResolver):
     def __init__(self, error: socket.gaierror | None) -> None:
         self._error = error
 
-    async def getaddrinfo(self, *_: object, **__: object) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+    async def getaddrinfo(self, *_: object, **__: object) -> NoReturn:
         if self._error is not None:
             raise self._error
         await trio.sleep_forever()
-        return []
+        raise AssertionError("slept for ever")
 
     async def getnameinfo(self, *_: object) -> tuple[str, str]:
         raise NotImplementedError
@@ -99,7 +101,8 @@ async def test_tls_with_a_verified_name(certificates: Certificates) -> None:
 async def test_tls_to_an_address(certificates: Certificates) -> None:
     settings = ClientSettings(tls=certificates.trusting)
     async with listen(answering, certificates.server_context()) as peer:
-        async with open_client(Endpoint("https", "127.0.0.1", peer.port), settings) as client:
+        endpoint = Endpoint("https", "127.0.0.1", peer.port)
+        async with open_client(endpoint, settings) as client:
             assert (await client.request(GET)).status == 200
 
 
@@ -144,9 +147,9 @@ async def test_a_peer_that_does_not_finish_the_handshake(certificates: Certifica
 async def test_the_client_shows_its_certificate(certificates: Certificates) -> None:
     identity = certificates.client
     tls = TLSSettings(certificates.authority, identity.certificate, identity.private_key)
-    async with listen(answering, certificates.server_context(client_auth=True)) as peer:
-        async with open_client(peer.endpoint, ClientSettings(tls=tls)) as client:
-            assert (await client.request(GET)).status == 200
+    context = certificates.server_context(client_auth=True)
+    async with listen(answering, context) as peer, open_client(peer.endpoint, ClientSettings(tls=tls)) as client:
+        assert (await client.request(GET)).status == 200
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=str)
@@ -182,11 +185,11 @@ async def test_an_early_answer_over_tls(certificates: Certificates, ending: str)
             await trio.sleep_forever()
 
     settings = ClientSettings(tls=certificates.trusting)
-    async with listen(script, certificates.server_context()) as peer:
-        async with open_client(peer.endpoint, settings) as client:
-            for _ in range(5):
-                response = await client.request(Request("POST", "/", (), BytesBody(bytes(32 << 20))))
-                assert (response.status, response.body) == (401, b"who?")
+    context = certificates.server_context()
+    async with listen(script, context) as peer, open_client(peer.endpoint, settings) as client:
+        for _ in range(5):
+            response = await client.request(Request("POST", "/", (), BytesBody(bytes(32 << 20))))
+            assert (response.status, response.body) == (401, b"who?")
 
 
 async def test_http_2_where_it_is_not_spoken(certificates: Certificates) -> None:

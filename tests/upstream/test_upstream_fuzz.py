@@ -5,6 +5,7 @@ The peer is a pair of connected sockets within the test, so that an example take
 
 import socket
 from collections.abc import Iterator
+from itertools import pairwise
 
 import h2.config
 import h2.connection
@@ -81,7 +82,7 @@ async def _say(far: trio.SocketStream, portions: list[bytes], http2: bool) -> No
 def split(data: bytes, cuts: list[int]) -> list[bytes]:
     """Cut `data` at the places `cuts`, taken modulo its length."""
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(places)]
 
 
 CUTS = st.lists(st.integers(0, 10_000), max_size=5)
