@@ -1,7 +1,7 @@
 """One box: opens the store, wires the parts, serves until it is told to stop."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from edged.server import TLS, Listener, Server
 from edged.services.bell import Bells
 from edged.services.commitment import CommitmentService
 from edged.services.destinations import Routes, left_behind, load_routes
+from edged.services.filling import Filling
 from edged.services.journal import Journal
 from edged.services.notifications import NotificationService
 from edged.services.retention import Retention
@@ -36,12 +37,10 @@ from edged.upstream.forwarder import forward
 
 log = logging.getLogger(__name__)
 
-CANCEL_WITHIN_S = 20.0
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a running box that its commands and tests reach for."""
+    """The parts of a box that its application, its jobs and its commands are made of."""
 
     settings: Settings
     store: Store
@@ -50,8 +49,14 @@ class Parts:
     conditions: Conditions
     live: Live
     bells: Bells
+    filling: Filling
+    commitment: CommitmentService
     state: StateService
-    urls: tuple[str, ...]
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where the box listens, once it does."""
+        return self.live.listeners.urls
 
 
 async def serve(
@@ -63,54 +68,81 @@ async def serve(
     """
     clock = SystemClock(settings.box.clock)
     async with open_store(settings.box.data_dir, settings.store.capacity_bytes) as store:
-        routes = await load_routes(store, settings.destinations)
-        conditions, live, bells = Conditions(clock), Live(), Bells()
-        journal = Journal(store, clock, bells)
-        conditions.listen(journal.condition_turned)
-        live.watch_destinations(journal.destination_changed)
-        _standing_conditions(settings, routes, conditions)
-        _tell_left_behind(await store.read(left_behind), routes, conditions)
-        state = StateService(store, settings, routes, clock=clock, live=live)
-        commitment = CommitmentService(store, settings.commitment, clock, bells=bells)
-        door = FrontDoor(store, routes, clock, conditions=conditions, bells=bells)
-        door.max_instance_bytes = settings.origin.max_instance_bytes
-        handlers: Mapping[str, Handler] = {
-            "retrieveCapabilities": RetrieveCapabilities(state, conditions, settings.access),
-            "storeInstances": (storing := StoreTransaction(door)),
-            "storeStudyInstances": storing,
-            "retrieveInstance": RetrieveInstance(store),
-            "requestStorageCommitment": RequestCommitment(commitment),
-            "checkStorageCommitmentResult": CheckCommitment(commitment),
-            "health": health,
-            "adminStatus": Status(state, conditions),
-            "adminInstanceFile": StoredFile(store),
-        }
-        connection = NotificationConnection(NotificationService(store, bells), settings.box.ae_title)
-        sockets = {"openNotificationConnection": connection, "openSubscriberConnection": connection}
-        application = Application(settings.origin, settings.access, handlers, sockets=sockets)
-        server = Server(application, _listeners(settings), tls=_tls(settings))
+        parts = await assemble(settings, store, clock)
+        journal = Journal(store, clock, parts.bells)
+        parts.conditions.listen(journal.condition_turned)
+        parts.live.watch_destinations(journal.destination_changed)
+        _raise_standing(parts)
+        _raise_left_behind(parts, await store.read(left_behind))
+        server = Server(application_of(parts), _listeners(settings), tls=_tls(settings))
         async with trio.open_nursery() as background:
-            if settings.commitment.evidence is not Evidence.LOCAL:
-                keep_s, remember = settings.store.keep_committed_s, settings.store.remember
-                retention = Retention(store, clock, bells, keep_s=keep_s, remember=remember)
-                background.start_soon(keep_going, retention.keep, conditions)
-            box = Surroundings(store, clock, live=live, conditions=conditions, bells=bells)
-            for job in (
-                store.keep_swept,
-                store.keep_readers_checked,
-                journal.keep,
-                partial(keep_trimmed, store, clock, settings.notifications.keep_s),
-                commitment.keep_deciding,
-                partial(forward, routes, settings.destinations, box),
-            ):
-                background.start_soon(keep_going, job, conditions)
+            for job in (journal.keep, *_jobs(parts)):
+                background.start_soon(keep_going, job, parts.conditions)
             async with trio.open_nursery() as serving:
                 bound = await serving.start(server.run, shutdown)
                 base = settings.origin.base_path.rstrip("/")
                 urls = tuple(each.url + base for each in bound[:-1])
-                live.publish_listeners(ListenersLive(urls=urls, certificate_not_after=None))
-                task_status.started(Parts(settings, store, routes, clock, conditions, live, bells, state, urls))
+                parts.live.publish_listeners(ListenersLive(urls=urls))
+                task_status.started(parts)
             background.cancel_scope.cancel()
+
+
+async def assemble(settings: Settings, store: Store, clock: Clock) -> Parts:
+    """Make the parts of a box over its open store."""
+    routes = await load_routes(store, settings.destinations)
+    conditions, live, bells = Conditions(clock), Live(), Bells()
+    return Parts(
+        settings=settings,
+        store=store,
+        routes=routes,
+        clock=clock,
+        conditions=conditions,
+        live=live,
+        bells=bells,
+        filling=Filling(store, clock, conditions, live=live),
+        commitment=CommitmentService(store, settings.commitment, clock, bells=bells),
+        state=StateService(store, settings, routes, clock=clock, live=live),
+    )
+
+
+def application_of(parts: Parts) -> Application:
+    """Make the origin server's application: a handler for every row of `dicomweb.resources`."""
+    settings, store = parts.settings, parts.store
+    door = FrontDoor(store, parts.routes, parts.clock, conditions=parts.conditions, bells=parts.bells)
+    door.max_instance_bytes = settings.origin.max_instance_bytes
+    storing = StoreTransaction(door)
+    handlers: Mapping[str, Handler] = {
+        "retrieveCapabilities": RetrieveCapabilities(parts.state, parts.conditions, settings.access),
+        "storeInstances": storing,
+        "storeStudyInstances": storing,
+        "retrieveInstance": RetrieveInstance(store),
+        "requestStorageCommitment": RequestCommitment(parts.commitment),
+        "checkStorageCommitmentResult": CheckCommitment(parts.commitment),
+        "health": health,
+        "adminStatus": Status(parts.state, parts.conditions),
+        "adminInstanceFile": StoredFile(store),
+    }
+    connection = NotificationConnection(NotificationService(store, parts.bells), settings.box.ae_title)
+    sockets = {"openNotificationConnection": connection, "openSubscriberConnection": connection}
+    return Application(settings.origin, settings.access, handlers, sockets=sockets)
+
+
+def _jobs(parts: Parts) -> list[Callable[[], Awaitable[None]]]:
+    """What a box does in the background, each for ever."""
+    settings, store, clock = parts.settings, parts.store, parts.clock
+    box = Surroundings(store, clock, live=parts.live, conditions=parts.conditions, bells=parts.bells)
+    jobs: list[Callable[[], Awaitable[None]]] = [
+        parts.filling.keep,
+        store.keep_swept,
+        store.keep_readers_checked,
+        partial(keep_trimmed, store, clock, settings.notifications.keep_s),
+        parts.commitment.keep_deciding,
+        partial(forward, parts.routes, settings.destinations, box),
+    ]
+    if settings.commitment.evidence is not Evidence.LOCAL:
+        keep_s, remember = settings.store.keep_committed_s, settings.store.remember
+        jobs.append(Retention(store, clock, parts.filling.drained, keep_s=keep_s, remember=remember).keep)
+    return jobs
 
 
 def _listeners(settings: Settings) -> list[Listener]:
@@ -131,18 +163,18 @@ def _tls(settings: Settings) -> TLS | None:
     return TLS(origin.certificate, origin.private_key, origin.client_ca)
 
 
-def _standing_conditions(settings: Settings, routes: Routes, conditions: Conditions) -> None:
-    if not routes.required and settings.commitment.evidence is not Evidence.LOCAL:
-        conditions.raise_(
+def _raise_standing(parts: Parts) -> None:
+    if not parts.routes.required and parts.settings.commitment.evidence is not Evidence.LOCAL:
+        parts.conditions.raise_(
             "no-required-destination",
             Severity.WARNING,
             "No [[destination]] is required: instances are kept until they are discarded by hand.",
         )
 
 
-def _tell_left_behind(queued: Mapping[str, int], routes: Routes, conditions: Conditions) -> None:
-    for name in sorted(queued.keys() - routes.ids.keys()):
-        conditions.raise_(
+def _raise_left_behind(parts: Parts, queued: Mapping[str, int]) -> None:
+    for name in sorted(queued.keys() - parts.routes.ids.keys()):
+        parts.conditions.raise_(
             f"destination-removed:{name}",
             Severity.WARNING,
             f"{queued[name]} instances wait for destination {name}, which is no longer in the settings. They are kept: "

@@ -5,11 +5,11 @@ the clock is not trusted. An outage of a destination changes nothing here: what 
 """
 
 import logging
+from collections.abc import Callable
 from functools import partial
 
 import trio
 
-from edged.services.bell import Bells
 from edged.store.eviction import AT_ONCE, evict_oldest, forget_oldest
 from edged.store.store import Store
 from edged.telemetry.clock import Clock
@@ -22,12 +22,14 @@ WANTED_FREE = 0.10
 
 
 class Retention:
-    """Evicts in small transactions, never in the way of intake."""
+    """Evicts in small transactions, never in the way of intake; `told` gets the bytes of each."""
 
-    def __init__(self, store: Store, clock: Clock, bells: Bells, *, keep_s: float, remember: int) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, told: Callable[[int], None], *, keep_s: float, remember: int
+    ) -> None:
         self._store = store
         self._clock = clock
-        self._bells = bells
+        self._told = told
         self._keep_s = keep_s
         self._remember = remember
 
@@ -49,5 +51,5 @@ class Retention:
         if evicted:
             log.info("evicted %d committed instances", len(evicted))
             self._store.sweep_soon()
-            self._bells.logged.ring()
+            self._told(sum(evicted.values()))
         return len(evicted)

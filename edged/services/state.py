@@ -64,7 +64,12 @@ class StateService:
 
     def _space(self) -> State:
         space = self._store.space
-        return {"capacity_bytes": space.capacity, "used_bytes": space.used, "free_bytes": space.free}
+        return {
+            "capacity_bytes": space.capacity,
+            "used_bytes": space.used,
+            "free_bytes": space.free,
+            "hours_to_full": self._live.store.hours_to_full,
+        }
 
     def _certificate_days(self, now: float) -> float | None:
         ends = self._live.listeners.certificate_not_after

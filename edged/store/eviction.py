@@ -36,22 +36,20 @@ AT_ONCE = 32
 """Instances evicted in one transaction: small beside what intake writes in one."""
 
 
-def evict_oldest(txn: Transaction, *, committed_before: float, least_bytes: int, now: float) -> list[int]:
-    """Evict the oldest committed instances; return their numbers, at most AT_ONCE.
+def evict_oldest(txn: Transaction, *, committed_before: float, least_bytes: int, now: float) -> dict[int, int]:
+    """Evict the oldest committed instances; return their sizes in bytes by number, at most AT_ONCE of them.
 
     Goes on while an instance was committed before `committed_before` (seconds since the epoch) or less than
     `least_bytes` have been freed.
     """
-    evicted: list[int] = []
-    freed = 0
+    evicted: dict[int, int] = {}
     while len(evicted) < AT_ONCE and (oldest := txn.first(EVICTABLE)) is not None:
         committed_ms, number = read_moment_key(oldest[0])
         size = read_u64(oldest[1])
-        if committed_ms >= committed_before * 1000 and freed >= least_bytes:
+        if committed_ms >= committed_before * 1000 and sum(evicted.values()) >= least_bytes:
             break
         _evict(txn, number, now)
-        evicted.append(number)
-        freed += size
+        evicted[number] = size
     return evicted
 
 

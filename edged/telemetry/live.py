@@ -62,6 +62,12 @@ class ListenersLive(Struct, frozen=True, kw_only=True):
     certificate_not_after: float | None = None
 
 
+class StoreLive(Struct, frozen=True, kw_only=True):
+    """The store: hours until it refuses new work if it goes on like this; None when it does not fill."""
+
+    hours_to_full: float | None = None
+
+
 class Live:
     """The latest snapshots of one box."""
 
@@ -69,6 +75,8 @@ class Live:
         """Begin with nothing published."""
         self._destinations: dict[str, DestinationLive] = {}
         self._listeners = ListenersLive()
+        self.store = StoreLive()
+        """Replaced as a whole by whoever watches the store."""
         self._watchers: list[Callable[[str, DestinationLive], None]] = []
 
     def watch_destinations(self, watcher: Callable[[str, DestinationLive], None]) -> None:

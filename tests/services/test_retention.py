@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from edged.services.bell import Bells
 from edged.services.retention import WANTED_FREE, Retention
 from edged.store.queue import destination_id, move
 from edged.store.records import Delivery, DeliveryState
@@ -35,7 +34,8 @@ async def committed(store: Store, clock: ManualClock, count: int, size: int = 3)
 
 async def test_by_age(store: Store) -> None:
     clock = ManualClock()
-    retention = Retention(store, clock, Bells(), keep_s=7 * DAY, remember=10)
+    told: list[int] = []
+    retention = Retention(store, clock, told.append, keep_s=7 * DAY, remember=10)
     await committed(store, clock, 3)
     assert await retention.step() == 0
     clock.advance(7 * DAY + 1)
@@ -44,7 +44,8 @@ async def test_by_age(store: Store) -> None:
 
 async def test_not_by_age_while_the_clock_is_not_trusted(store: Store) -> None:
     clock = ManualClock(trusted=False)
-    retention = Retention(store, clock, Bells(), keep_s=7 * DAY, remember=10)
+    told: list[int] = []
+    retention = Retention(store, clock, told.append, keep_s=7 * DAY, remember=10)
     await committed(store, clock, 3)
     clock.advance(70 * DAY)
     assert await retention.step() == 0
@@ -52,15 +53,18 @@ async def test_not_by_age_while_the_clock_is_not_trusted(store: Store) -> None:
 
 async def test_by_need_only_as_much_as_is_needed(store: Store) -> None:
     clock = ManualClock(trusted=False)
-    retention = Retention(store, clock, Bells(), keep_s=7 * DAY, remember=10)
+    told: list[int] = []
+    retention = Retention(store, clock, told.append, keep_s=7 * DAY, remember=10)
     await committed(store, clock, 20, 9 << 20)
     assert store.space.free < WANTED_FREE * store.space.soft_cap
     assert 0 < await retention.step() < 20
+    assert told[0] % (9 << 20) == 0
 
 
 async def test_what_is_not_committed_stays_however_little_room_there_is(store: Store) -> None:
     clock = ManualClock()
-    retention = Retention(store, clock, Bells(), keep_s=0.0, remember=10)
+    told: list[int] = []
+    retention = Retention(store, clock, told.append, keep_s=0.0, remember=10)
     for index in range(20):
         await put(store, bytes(9 << 20), f"1.{index}")
     clock.advance(70 * DAY)

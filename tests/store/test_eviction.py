@@ -35,7 +35,9 @@ async def commit(store: Store, number: int, *, at: float) -> None:
 
 
 async def evict(store: Store, *, before: float = 0.0, least: int = 0) -> list[int]:
-    return await store.write(lambda txn: evict_oldest(txn, committed_before=before, least_bytes=least, now=5000.0))
+    return list(
+        await store.write(lambda txn: evict_oldest(txn, committed_before=before, least_bytes=least, now=5000.0))
+    )
 
 
 async def test_only_what_is_committed_goes_oldest_commitment_first(store: Store) -> None:
