@@ -1,8 +1,9 @@
 """Who asks, and what they may do (DESIGN §1.9, §6 [access]).
 
-The control socket's peer with the daemon's uid or 0 may do everything. A bearer token is known by its digest. Without
-credentials a loopback request has the anonymous roles, all by default, and a request from elsewhere those that the
-settings name. A request that was forwarded, or names a host that is not loopback, is not a loopback request.
+A bearer token is known by its digest, and decides wherever it is sent. Without credentials the peer of a Unix socket
+may do everything if its uid is the daemon's or 0; a loopback request has the anonymous roles, all by default, and a
+request from elsewhere those that the settings name. A request that was forwarded, or names a host that is not loopback,
+is not a loopback request; a forwarded one over a Unix socket is not that of its peer.
 """
 
 import hashlib
@@ -18,18 +19,19 @@ from edged.origin.exchange import Refusal, Request
 
 PEER_EXTENSION = "edged.peer"
 EVERYTHING = frozenset(Role)
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
+_FORWARDED = frozenset({"forwarded", "via", "x-real-ip"})
+_FORWARDED_PREFIX = "x-forwarded-"
 _CHALLENGE = (("www-authenticate", 'Bearer realm="edged"'),)
 
 
 def roles_of(request: Request, access: Access) -> frozenset[Role]:
     """Return the roles of whoever asks; raises Refusal (401) for a credential that is not known."""
-    peer = request.scope.get("extensions", {}).get(PEER_EXTENSION)
-    if peer is not None:
-        return EVERYTHING if peer["uid"] in {0, os.geteuid()} else frozenset()
     authorization = request.header("authorization")
     if authorization is not None:
         return _roles_of_token(authorization, access)
+    peer = request.scope.get("extensions", {}).get(PEER_EXTENSION)
+    if peer is not None and not _is_forwarded(request) and peer["uid"] in {0, os.geteuid()}:
+        return EVERYTHING
     if access.anonymous is not None:
         return frozenset(access.anonymous)
     return EVERYTHING if _is_loopback(request) else frozenset()
@@ -58,10 +60,14 @@ def _roles_of_token(authorization: str, access: Access) -> frozenset[Role]:
 
 def _is_loopback(request: Request) -> bool:
     client = request.scope.get("client")
-    if client is None or any(request.header(name) is not None for name in _FORWARDED):
+    if client is None or _is_forwarded(request):
         return False
     host = request.header("host")
     return _loopback_name(str(client[0])) and (host is None or _loopback_name(_without_port(host)))
+
+
+def _is_forwarded(request: Request) -> bool:
+    return any(name in _FORWARDED or name.startswith(_FORWARDED_PREFIX) for name in request.header_names)
 
 
 def _without_port(host: str) -> str:

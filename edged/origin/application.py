@@ -33,13 +33,17 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Reply]]
 _WAIT_S = 60.0
+_UPGRADE = Problem(
+    status=HTTPStatus.UPGRADE_REQUIRED,
+    detail="This resource is a notification connection: open a WebSocket.",
+)
 
 
 class SocketHandler(Protocol):
     """Serves one WebSocket."""
 
     async def __call__(self, request: Request, receive: Receive, send: Send) -> None:
-        """Serve it to its end."""
+        """Serve it to its end; raises Refusal while it is not accepted."""
 
 
 class Application:
@@ -79,7 +83,10 @@ class Application:
         )
 
     async def _serve(self, request: Request, send: Send) -> None:
-        """The guard of a request: an unexpected error is logged once and answered 500."""
+        """The guard of a request: an unexpected error is logged once and answered 500.
+
+        When the answer has begun the server is told: it logs the error and cuts the transfer.
+        """
         begun = False
 
         async def sending(message: Message) -> None:
@@ -89,22 +96,21 @@ class Application:
 
         try:
             reply = await self._reply(request)
+            await request.skip()
             await answer(reply, request.scope, sending)
         except ClientGone:
             log.debug("a client left in the middle of its request")
         except Exception:
-            log.exception("a request failed")
             if begun:
                 raise
+            log.exception("a request failed")
             await answer(report(INTERNAL_ERROR, request.header("accept")), request.scope, send)
 
     async def _reply(self, request: Request) -> Reply:
         try:
-            route = self._route(request, request.method)
+            route = self._route(request, str(request.scope["method"]))
             if route.websocket:
-                raise refusal(
-                    HTTPStatus.UPGRADE_REQUIRED, "This resource is a notification connection: open a WebSocket."
-                )
+                raise Refusal(_UPGRADE, (("upgrade", "websocket"),))
             handler = self._handlers[route.name]
             if Role.MONITOR in route.roles or not route.roles:
                 return await handler(request)
@@ -145,14 +151,12 @@ class Application:
 
     async def _serve_socket(self, request: Request, send: Send) -> None:
         try:
-            request.scope.setdefault("method", "GET")
             route = self._route(request, "GET")
             if not route.websocket:
                 raise refusal(HTTPStatus.BAD_REQUEST, "This resource is not a notification connection.")
+            await self._sockets[route.name](request, request.receive, send)
         except Refusal as error:
             await _deny(report(error.problem, request.header("accept"), error.headers), send)
-            return
-        await self._sockets[route.name](request, request.receive, send)
 
 
 async def _deny(reply: Reply, send: Send) -> None:

@@ -3,11 +3,13 @@
 A body that breaks off is `ClientGone`, never its end: half a request must not look like a short one.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
+
+import trio
 
 from edged.http.problem import Problem, render
 
@@ -17,7 +19,13 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = tuple[tuple[str, str], ...]
 
+SKIP_BYTES = 64 << 10
+SKIP_WITHIN_S = 1.0
+"""What of an unwanted body is read on so that its connection can be kept: reading more costs more than a new one."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_WITHOUT_LENGTH = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+_MOST_DIGITS = 30
 
 
 class ClientGone(Exception):
@@ -52,26 +60,28 @@ class Request:
     base_url: str
     params: dict[str, str] = field(default_factory=dict)
     _headers: dict[str, str] = field(default_factory=dict)
+    _taken: int = 0
+    _ended: bool = False
 
     def __post_init__(self) -> None:
         for raw_name, raw_value in self.scope["headers"]:
             name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
             self._headers[name] = f"{self._headers[name]}, {value}" if name in self._headers else value
 
-    @property
-    def method(self) -> str:
-        """The method; HEAD is served as GET."""
-        return "GET" if self.scope["method"] == "HEAD" else str(self.scope["method"])
-
     def header(self, name: str) -> str | None:
         """Return a header field's value by its lower-case name; several are joined by commas."""
         return self._headers.get(name)
 
     @property
+    def header_names(self) -> Collection[str]:
+        """The names of all header fields, in lower case."""
+        return self._headers.keys()
+
+    @property
     def content_length(self) -> int | None:
         """The announced length of the body in bytes."""
-        value = self.header("content-length")
-        return int(value) if value is not None and value.isascii() and value.isdigit() else None
+        value = self.header("content-length") or ""
+        return int(value[:_MOST_DIGITS]) if value.isascii() and value.isdigit() else None
 
     async def body(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives; raises ClientGone."""
@@ -81,8 +91,26 @@ class Request:
             if message["type"] != "http.request":
                 raise ClientGone
             more = message.get("more_body", False)
+            self._ended = not more
             if message.get("body"):
+                self._taken += len(message["body"])
                 yield message["body"]
+
+    async def skip(self) -> None:
+        """Drop what is left of the body if that is little and comes soon; then the connection serves a next request."""
+        announced = self.content_length
+        if self._ended or self.header("expect") is not None:
+            return
+        if announced is None and self.header("transfer-encoding") is None:
+            return
+        most = self._taken + SKIP_BYTES
+        if announced is not None and announced > most:
+            return
+        with trio.move_on_after(SKIP_WITHIN_S), suppress(ClientGone):
+            async with aclosing(self.body()) as pieces:
+                async for _ in pieces:
+                    if self._taken > most:
+                        return
 
     async def read(self, limit: int) -> bytes:
         """Return the whole body; raises Refusal (413) beyond `limit` bytes, and ClientGone."""
@@ -113,7 +141,8 @@ def report(problem: Problem, accept: str | None, headers: Headers = ()) -> Reply
 async def answer(reply: Reply, scope: Scope, send: Send) -> None:
     """Send an answer; a HEAD gets the head alone."""
     headers = list(reply.headers)
-    if isinstance(reply.body, bytes) and not any(name == "content-length" for name, _ in headers):
+    counted = reply.status in _WITHOUT_LENGTH or any(name == "content-length" for name, _ in headers)
+    if isinstance(reply.body, bytes) and not counted:
         headers.append(("content-length", str(len(reply.body))))
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     await send({"type": "http.response.start", "status": int(reply.status), "headers": raw})

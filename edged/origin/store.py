@@ -1,16 +1,20 @@
 """The Store transaction (PS3.18 10.5): instances stream from the request into the store.
 
 Parts are read one after the other and admitted side by side, so that many small ones share a commit. The answer is
-made when all are durable or refused. Room is asked for before the body: what is announced and does not fit is refused
-before it is sent; once the first part is durable the rest of the request has its room reserved (DICOM.md §3).
+made when all are durable or refused. Room is asked for before the body: what is announced and does not fit now is
+answered 503 before it is sent, what could never fit 413; once the first part is durable the rest of the request has its
+room reserved (DICOM.md §3). `max_instance` bounds one instance: alone in its request it is answered 413 if its length
+says so, else it fails by itself with 0110H, and the others of its request are stored.
 """
 
+import logging
+from collections import Counter
 from contextlib import aclosing
 from http import HTTPStatus
 
 import trio
 
-from edged.dicom.reasons import FailureReason
+from edged.dicom.reasons import FailureReason, reason_text
 from edged.dicomweb.representation import DICOM_JSON, OFFERED, write_data_set
 from edged.dicomweb.store_report import Failed, Other, Stored, StoreReport
 from edged.http.accept import choose
@@ -24,10 +28,12 @@ from edged.http.multipart import (
     PartEnd,
     boundary_of,
 )
-from edged.origin.exchange import Refusal, Reply, Request, refusal
+from edged.origin.exchange import ClientGone, Refusal, Reply, Request, refusal
 from edged.services.store_instance import Accepted, FrontDoor, Receiving, Refused, Source
-from edged.store.errors import StoreError
+from edged.store.errors import StoreFull
 from edged.store.space import Reservation
+
+log = logging.getLogger(__name__)
 
 INTAKE = "stow"
 ADMISSIONS = 128
@@ -48,18 +54,32 @@ class StoreTransaction:
     async def __call__(self, request: Request) -> Reply:
         """Store the request's instances and answer with a Store Instances Response (PS3.18 10.5.3, Annex I)."""
         content_type = _content_type(request)
+        self._require_possible(request, content_type)
         try:
             reservation = self._door.store.space.open(request.content_length or 0)
-        except StoreError as error:
-            detail = "The box is full for now: it forwards what it holds and will take instances again."
-            raise refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, temporary=True, retry_after=RETRY_AFTER_S) from error
+        except StoreFull:
+            log.info("refused a store request before its body: the store is full")
+            return _reply(request, [Refused(FailureReason.OUT_OF_RESOURCES, "there is no room now", passing=True)])
         try:
             outcomes = await self._store(request, content_type, reservation)
         finally:
             reservation.close()
+        _tell(outcomes)
         return _reply(request, outcomes)
 
+    def _require_possible(self, request: Request, content_type: MediaType) -> None:
+        """Refuse what is announced larger than it may ever be; raises Refusal (413)."""
+        announced = request.content_length or 0
+        most = self._door.store.space.soft_cap
+        if content_type.essence == _DICOM and self._door.max_instance_bytes is not None:
+            most = min(most, self._door.max_instance_bytes)
+        if announced > most:
+            detail = f"The request announces {announced} bytes; at most {most} can be taken at once."
+            raise refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+
     async def _store(self, request: Request, content_type: MediaType, reservation: Reservation) -> list[Outcome]:
+        """Read the body; what was begun is brought to its end even if the request cannot be."""
+        stopped: Refusal | ClientGone | None = None
         async with trio.open_nursery() as nursery:
             parts = Parts(self._door, Source(INTAKE, request.params.get("study")), reservation, nursery=nursery)
             try:
@@ -67,8 +87,12 @@ class StoreTransaction:
                     await _read_single(request, parts)
                 else:
                     await _read_multipart(request, parts, boundary_of(content_type))
+            except (Refusal, ClientGone) as error:
+                stopped = error
             finally:
                 await parts.close()
+        if stopped is not None:
+            raise stopped
         return parts.outcomes()
 
 
@@ -207,6 +231,14 @@ def _unsupported(detail: str) -> Refusal:
     return refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{detail} {remedy}")
 
 
+def _tell(outcomes: list[Outcome]) -> None:
+    """Log why instances were refused: the codes, nothing of the instances."""
+    refused = Counter(outcome.reason for outcome in outcomes if isinstance(outcome, Refused))
+    if refused:
+        reasons = ", ".join(f"{count} with {reason_text(reason)}" for reason, count in refused.items())
+        log.info("of %d instances in a store request %d were refused: %s", len(outcomes), refused.total(), reasons)
+
+
 def _reply(request: Request, outcomes: list[Outcome]) -> Reply:
     """Make the answer; a store never answers 406 (DICOM.md §3)."""
     stored = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
@@ -216,7 +248,7 @@ def _reply(request: Request, outcomes: list[Outcome]) -> Reply:
     status = report.status()
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append(("retry-after", str(RETRY_AFTER_S)))
-    if stored:
+    if not all(each.again for each in stored):
         location = _location(request.base_url, stored)
         headers += [("content-location", location), ("location", location)]
     return Reply(status, tuple(headers), written.body)

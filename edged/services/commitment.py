@@ -12,7 +12,7 @@ import trio
 from msgspec import structs
 
 from edged.config import Commitment, Evidence
-from edged.dicom.reasons import FailureReason
+from edged.dicom.reasons import FailureReason, is_lack_of_room
 from edged.services.bell import Bells
 from edged.store.commitments import (
     COMMITTED,
@@ -26,7 +26,7 @@ from edged.store.commitments import (
 )
 from edged.store.instances import find_instance
 from edged.store.queue import read_delivery
-from edged.store.records import CommitmentRequest, DeliveryState, Instance, Reference
+from edged.store.records import CommitmentRequest, Delivery, DeliveryState, Instance, Reference
 from edged.store.store import Store
 from edged.store.transaction import Transaction
 from edged.telemetry.clock import Clock
@@ -94,19 +94,23 @@ class CommitmentService:
         """Decide open requests whenever something was proven, purge old results; runs until cancelled."""
         while True:
             proven = self._bells.proven.next
-            await self._decide_open()
-            await self._purge()
+            await self.decide_open()
+            await self.purge()
             with trio.move_on_after(LOOK_AGAIN_S):
                 await proven.wait()
 
-    async def _decide_open(self) -> None:
+    async def decide_open(self) -> None:
+        """Decide what can be decided now. Raises StoreError."""
         now = self._clock.wall()
         for transaction_uid in await self._store.read(open_requests):
             if await self._store.read(partial(self._decided, transaction_uid=transaction_uid, now=now)):
                 await self._store.write(partial(self._decide, transaction_uid=transaction_uid, now=now))
                 self._bells.logged.ring()
 
-    async def _purge(self) -> None:
+    async def purge(self) -> None:
+        """Forget results that were kept long enough, never while the clock is not trusted. Raises StoreError."""
+        if not self._clock.trusted():
+            return
         before = self._clock.wall() - self._settings.keep_results_s
         for transaction_uid in await self._store.read(partial(purgeable, before=before)):
             await self._store.write(partial(purge_request, transaction_uid=transaction_uid))
@@ -143,14 +147,20 @@ class CommitmentService:
         deliveries = [read_delivery(txn, number, destination) for destination in instance.required]
         for delivery in deliveries:
             if delivery is not None and delivery.state is DeliveryState.PARKED:
-                known = delivery.reason in UPSTREAM_REASONS
-                return delivery.reason if known else FailureReason.PROCESSING_FAILURE
+                return _reason_of_parked(delivery)
         if any(delivery is None or delivery.state is not DeliveryState.COMMITTED for delivery in deliveries):
             return None
         accepted = all(
             delivery is not None and delivery.proof in self._settings.accept_proof for delivery in deliveries
         )
         return COMMITTED if accepted else FailureReason.PROCESSING_FAILURE
+
+
+def _reason_of_parked(delivery: Delivery) -> FailureReason:
+    """Return what a requester is told of an instance that a destination refused for good (DICOM.md §6)."""
+    if delivery.reason is not None and is_lack_of_room(delivery.reason):
+        return FailureReason.RESOURCE_LIMITATION
+    return FailureReason(delivery.reason) if delivery.reason in UPSTREAM_REASONS else FailureReason.PROCESSING_FAILURE
 
 
 def _read_result(txn: Transaction, transaction_uid: str) -> Result | None:

@@ -44,10 +44,12 @@ class NotificationService:
         self._store = store
         self._bells = bells
 
-    async def follow(self, place: Place, after: int | None = None) -> AsyncGenerator[DataSet, None]:
-        """Yield reports in order for ever, from the event after `after` on; None is from now on."""
-        if after is None:
-            after = await self._store.read(last_event)
+    async def now(self) -> int:
+        """Return the number of the newest event: `follow` from here on misses nothing that comes after this call."""
+        return await self._store.read(last_event)
+
+    async def follow(self, place: Place, after: int) -> AsyncGenerator[DataSet, None]:
+        """Yield reports in order for ever, from the event after `after` on."""
         while True:
             logged = self._bells.logged.next
             reports = await self._store.read(partial(_reports, place=place, after=after))

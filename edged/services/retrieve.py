@@ -9,9 +9,16 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from edged.dicom.converter import Converter
-from edged.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN
+from edged.dicom.uids import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
 from edged.store.records import Instance
 from edged.store.store import Store
+
+_MADE_PLAIN = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +41,8 @@ class WebForm:
 
     @property
     def digest(self) -> bytes:
-        """Names exactly these bytes: the file's digest, or the data set's when it is converted."""
-        return self.instance.file_digest if self.instance.leaves_as_is else self.instance.dataset_digest
+        """The stored file's digest: the same file leaves as the same bytes, converted or not."""
+        return self.instance.file_digest
 
     async def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
         """Yield the bytes; raises InstanceGone when the store no longer has them all."""
@@ -55,8 +62,9 @@ class WebForm:
 
 
 def leaving_transfer_syntax(instance: Instance) -> str:
-    """Return the transfer syntax in which an instance leaves."""
-    return instance.transfer_syntax_uid if instance.leaves_as_is else EXPLICIT_VR_LITTLE_ENDIAN
+    """Return the transfer syntax in which an instance leaves; what is compressed stays so also when it is converted."""
+    stored = instance.transfer_syntax_uid
+    return EXPLICIT_VR_LITTLE_ENDIAN if not instance.leaves_as_is and stored in _MADE_PLAIN else stored
 
 
 async def stored_pieces(store: Store, number: int, instance: Instance) -> AsyncGenerator[bytes | memoryview, None]:

@@ -7,8 +7,6 @@ exception: the next one is received as if nothing had been.
 
 from dataclasses import dataclass, replace
 
-import trio
-
 from edged.dicom.errors import DicomError
 from edged.dicom.reasons import FailureReason
 from edged.dicom.scanner import InstanceScanner, Scan
@@ -22,8 +20,6 @@ from edged.store.store import Store
 from edged.store.upload import Upload
 from edged.telemetry.clock import Clock
 from edged.telemetry.conditions import Conditions, Severity
-
-CLOSE_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +129,8 @@ class Receiving:
         self._length += len(data)
         limit = self._door.max_instance_bytes
         if limit is not None and self._length > limit:
-            self.refuse(Refused(FailureReason.PROCESSING_FAILURE, f"larger than max_instance ({limit} bytes)"))
+            text = f"larger than max_instance ({limit} bytes)"
+            self.refuse(_of_what_came(self._scanner, FailureReason.PROCESSING_FAILURE, text))
             return
         try:
             self._scanner.feed(data)
@@ -162,19 +159,14 @@ class Receiving:
 
     def cut(self) -> Refused:
         """Say that the instance broke off before its end; return the refusal."""
-        if self.refused is not None:
+        if self._scanner is None:
+            assert self.refused is not None
             return self.refused
-        try:
-            if self._scanner is not None:
-                self._scanner.finish()
-        except DicomError as error:
-            return replace(_unreadable(error), reason=FailureReason.TRUNCATED)
-        return Refused(FailureReason.TRUNCATED, "the instance broke off before its end")
+        return _of_what_came(self._scanner, FailureReason.TRUNCATED, "the instance broke off before its end")
 
     async def close(self) -> None:
         """Let go of everything that the instance holds in memory."""
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_WITHIN_S):
-            await self._upload.close()
+        await self._upload.close()
 
     async def _gather(self, data: bytes | memoryview) -> None:
         try:
@@ -200,6 +192,14 @@ def _answer(scan: Scan, admitted: Admitted) -> Accepted | Refused:
         series_instance_uid=scan.series_instance_uid,
         again=admitted.outcome is Outcome.SAME,
     )
+
+
+def _of_what_came(scanner: InstanceScanner, reason: FailureReason, text: str) -> Refused:
+    """Refuse an instance that is not all here, with the UIDs that were seen."""
+    try:
+        return _refused(scanner.finish(), reason, text)
+    except DicomError as error:
+        return replace(_unreadable(error), reason=reason, text=text)
 
 
 def _refused(scan: Scan, reason: FailureReason, text: str, *, passing: bool = False) -> Refused:

@@ -11,9 +11,11 @@ from typing import Any
 
 import trio
 
-Application = Callable[[dict[str, Any], Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[None]]], Awaitable[None]]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-BASE = "http://box.example:8080"
 LOOPBACK = ("127.0.0.1", 40000)
 PIECE = 1 << 16
 
@@ -30,7 +32,7 @@ class Asked:
     client: tuple[str, int] | None = LOOPBACK
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
-    def scope(self) -> dict[str, Any]:
+    def scope(self) -> Message:
         """The ASGI connection scope."""
         headers = {"host": "localhost:8080", **{name.lower(): value for name, value in self.headers.items()}}
         if isinstance(self.body, bytes) and self.body and "transfer-encoding" not in headers:
@@ -71,7 +73,7 @@ async def call(application: Application, asked: Asked) -> Answer:
     answer = Answer()
     messages = _messages(asked)
 
-    async def receive() -> dict[str, Any]:
+    async def receive() -> Message:
         await trio.lowlevel.checkpoint()
         message = next(messages, None)
         if message is None:
@@ -79,7 +81,7 @@ async def call(application: Application, asked: Asked) -> Answer:
             raise AssertionError("unreachable")
         return message
 
-    async def send(message: dict[str, Any]) -> None:
+    async def send(message: Message) -> None:
         await trio.lowlevel.checkpoint()
         assert not answer.ended
         if message["type"] == "http.response.start":
@@ -99,7 +101,7 @@ async def call(application: Application, asked: Asked) -> Answer:
     return answer
 
 
-def _messages(asked: Asked) -> Iterator[dict[str, Any]]:
+def _messages(asked: Asked) -> Iterator[Message]:
     for piece in asked.pieces():
         yield {"type": "http.request", "body": piece, "more_body": True}
     if not asked.gone:

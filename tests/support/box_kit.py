@@ -2,9 +2,11 @@
 
 `opened_box` has a real store with its writer thread and everything that the composition root wires but listeners and
 forwarding; a test says which clock it goes by. `served_box` is `edged.app.box.serve` itself. After either the store is
-checked: every invariant holds, no reservation and no budget is still held.
+checked, every invariant of it, and in process that no reservation and no budget is still held; then it is deleted,
+because its file is preallocated.
 """
 
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import trio
 
+from edged.app.background import keep_going
 from edged.app.box import Parts, serve
 from edged.config import Settings, parse
 from edged.origin.application import Application, Handler
@@ -32,8 +35,8 @@ from edged.telemetry.clock import Clock, ManualClock
 from edged.telemetry.conditions import Conditions
 from edged.telemetry.live import Live
 from tests.support.asgi_kit import Answer, Asked, call
-from tests.support.stow_kit import MULTIPART, multipart
 from tests.support.store_kit import problems
+from tests.support.stow_kit import MULTIPART, multipart
 
 ARCHIVE = '[[destination]]\nname = "archive"\nurl = "http://127.0.0.1:9"\n'
 
@@ -71,25 +74,30 @@ def settings_for(folder: Path, config: str = "") -> Settings:
 
 @asynccontextmanager
 async def opened_box(
-    folder: Path, config: str = "", *, clock: Clock | None = None, handlers: Mapping[str, Handler] | None = None
+    folder: Path,
+    config: str = "",
+    *,
+    clock: Clock | None = None,
+    handlers: Mapping[str, Handler] | None = None,
+    keep: bool = False,
 ) -> AsyncIterator[Box]:
-    """A box in process; `handlers` replace or add to its own."""
+    """A box in process; `handlers` replace or add to its own, `keep` leaves its folder for the next one."""
     settings = settings_for(folder, config)
     clock = clock or ManualClock()
     async with open_store(settings.box.data_dir, settings.store.capacity_bytes) as store:
         box = await _wire(settings, store, clock, handlers=handlers or {})
         async with trio.open_nursery() as background:
-            background.start_soon(store.keep_swept)
-            background.start_soon(box.journal.keep)
+            background.start_soon(keep_going, store.keep_swept, box.conditions)
+            background.start_soon(keep_going, box.journal.keep, box.conditions)
             yield box
             background.cancel_scope.cancel()
-        await require_whole(store)
+        require_whole(store)
+    if not keep:
+        shutil.rmtree(settings.box.data_dir)
 
 
-async def require_whole(store: Store) -> None:
+def require_whole(store: Store) -> None:
     """Nothing is half there, and what was taken of space and memory has come back."""
-    while await store.write(lambda txn: False):
-        raise AssertionError
     assert problems(store) == []
     assert store.space.free == max(0, store.space.soft_cap - store.space.used)
     assert store.budget.free == store.budget.total
@@ -129,5 +137,7 @@ async def served_box(folder: Path, config: str = "") -> AsyncIterator[Parts]:
     async with trio.open_nursery() as nursery:
         parts: Parts = await nursery.start(serve, settings, shutdown)
         yield parts
-        await require_whole(parts.store)
         shutdown.set()
+    async with open_store(settings.box.data_dir) as store:
+        require_whole(store)
+    shutil.rmtree(settings.box.data_dir)

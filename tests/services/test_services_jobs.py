@@ -1,0 +1,149 @@
+"""The services that run beside requests: deciding commitments, following events, the journal, trimming, the state."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from edged.dicomweb.data_set import DataSet, text_of
+from edged.dicomweb.dictionary import EVENT_KIND, EVENT_SUBJECT
+from edged.dicomweb.event_report import EventKind
+from edged.services.journal import WAITING
+from edged.services.notifications import AT_ONCE, NotificationService, Place
+from edged.services.retrieve import WebForm
+from edged.services.trimming import keep_trimmed
+from edged.store.errors import InstanceGone
+from edged.store.events import last_event, read_events
+from edged.store.instances import find_instance
+from edged.store.records import DeliveryState
+from edged.telemetry.clock import ManualClock
+from edged.telemetry.conditions import Severity
+from edged.telemetry.live import DestinationLive, DestinationState
+from tests.support.box_kit import ARCHIVE, Box, opened_box
+from tests.support.commitment_kit import JSON, moved, sop_form
+from tests.support.stow_kit import made, named
+
+ONE, TWO = named(1), named(2)
+PLACE = Place("EDGED", "http://box.example")
+
+
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncIterator[Box]:
+    async with opened_box(tmp_path, ARCHIVE) as opened:
+        yield opened
+
+
+@pytest.fixture
+def events(box: Box) -> NotificationService:
+    return NotificationService(box.store, box.bells)
+
+
+def kind(report: DataSet) -> str | None:
+    return text_of(report, EVENT_KIND.tag)
+
+
+async def test_open_requests_are_decided_when_something_is_proven(
+    box: Box, events: NotificationService, nursery: trio.Nursery
+) -> None:
+    await box.stow(made(ONE))
+    assert (await box.ask("POST", "/commitment-requests/1.2.3", JSON, sop_form([ONE]))).status == 202
+    after = await events.now()
+    nursery.start_soon(box.commitment.keep_deciding)
+    await moved(box, ONE, DeliveryState.COMMITTED, proof="dicomweb")
+    reports = events.follow(PLACE, after)
+    assert [kind(await anext(reports)) for _ in range(2)] == [EventKind.COMMITTED, EventKind.COMMITMENT_RESULT]
+    await reports.aclose()
+
+
+async def test_a_follower_reads_as_much_as_there_is(box: Box, events: NotificationService) -> None:
+    parts = [made(named(number), size=600) for number in range(3 * AT_ONCE)]
+    await box.stow(*parts)
+    reports = events.follow(PLACE, 0)
+    assert [kind(await anext(reports)) for _ in parts] == [EventKind.RECEIVED] * len(parts)
+    with trio.move_on_after(0) as waited:
+        await anext(reports)
+    assert waited.cancelled_caught
+    await reports.aclose()
+
+
+async def test_a_follower_waits_for_what_comes(box: Box, events: NotificationService) -> None:
+    reports = events.follow(PLACE, await events.now())
+    seen: list[str | None] = []
+
+    async def follow() -> None:
+        seen.append(kind(await anext(reports)))
+
+    async with trio.open_nursery() as following:
+        following.start_soon(follow)
+        await trio.testing.wait_all_tasks_blocked()
+        assert seen == []
+        await box.stow(made(ONE))
+    assert seen == [EventKind.RECEIVED]
+    await reports.aclose()
+
+
+async def test_destinations_that_go_down_and_up(box: Box, events: NotificationService) -> None:
+    after = await events.now()
+    for state in (DestinationState.UP, DestinationState.RETRYING, DestinationState.RETRYING, DestinationState.UP):
+        box.journal.destination_changed("archive", DestinationLive(state=state))
+    reports = events.follow(PLACE, after)
+    told = [await anext(reports) for _ in range(2)]
+    assert [kind(each) for each in told] == [EventKind.DESTINATION_DOWN, EventKind.DESTINATION_UP]
+    assert {text_of(each, EVENT_SUBJECT.tag) for each in told} == {"archive"}
+    await reports.aclose()
+
+
+async def test_the_journal_is_bounded(box: Box, events: NotificationService) -> None:
+    after = await events.now()
+    for _ in range(WAITING):
+        box.conditions.raise_("flapping", Severity.INFO, "Wait.")
+        box.conditions.clear("flapping")
+    box.conditions.raise_("last", Severity.INFO, "Wait.")
+    reports = events.follow(PLACE, after)
+    told = [await anext(reports) for _ in range(WAITING)]
+    assert {text_of(each, EVENT_SUBJECT.tag) for each in told} == {"flapping"}
+    await reports.aclose()
+
+
+async def test_old_events_are_trimmed(box: Box, nursery: trio.Nursery) -> None:
+    await box.stow(made(ONE))
+    assert isinstance(box.clock, ManualClock)
+    box.clock.advance(100.0)
+    await box.stow(made(TWO))
+    await nursery.start(trimmed_once, box, 50.0)
+    assert [event.sop_instance_uid for _, event in box.store.read_now(partial(read_events, after=0, limit=10))] == [
+        TWO.instance
+    ]
+    assert box.store.read_now(last_event) == 2
+
+
+async def test_an_untrusted_clock_trims_nothing(box: Box, nursery: trio.Nursery) -> None:
+    await box.stow(made(ONE))
+    assert isinstance(box.clock, ManualClock)
+    box.clock.set_wall(box.clock.wall() + 1e9, trusted=False)
+    await nursery.start(trimmed_once, box, 50.0)
+    assert len(box.store.read_now(partial(read_events, after=0, limit=10))) == 1
+
+
+async def trimmed_once(box: Box, keep_s: float, *, task_status: trio.TaskStatus[None]) -> None:
+    """Run the trimmer until it waits for its next time."""
+    async with trio.open_nursery() as trimming:
+        trimming.start_soon(keep_trimmed, box.store, box.clock, keep_s)
+        await trio.testing.wait_all_tasks_blocked()
+        await box.store.write(lambda _: None)
+        await trio.testing.wait_all_tasks_blocked()
+        trimming.cancel_scope.cancel()
+    task_status.started()
+
+
+async def test_a_form_whose_chunks_are_gone(box: Box) -> None:
+    await box.stow(made(ONE))
+    found = await box.store.read(partial(find_instance, sop_instance_uid=ONE.instance))
+    assert found is not None
+    pieces = WebForm(box.store, found[0] + 1, found[1]).pieces()
+    with pytest.raises(InstanceGone):
+        await anext(pieces)
+    await pieces.aclose()
