@@ -8,12 +8,12 @@ needs to be understood. It is the same as another only when every stored byte is
 Invariants: memory does not depend on the instance; after an error every further call raises the same error.
 """
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from edged.dicom.attributes import SERIES_INSTANCE_UID, SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID
+from edged.dicom.digests import new_digest
 from edged.dicom.edits import Piece
 from edged.dicom.errors import DicomError
 from edged.dicom.irregular import LARGEST_BEGINNING, identify
@@ -21,7 +21,6 @@ from edged.dicom.part10 import FileReader
 from edged.dicom.reasons import FailureReason
 from edged.dicom.uids import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, is_uid, uid_text
 
-DIGEST_SIZE: Final = 32
 _UIDS: Final = (SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID)
 _OF_AN_IMAGE: Final = ("Rows", "Columns", "BitsAllocated")
 
@@ -32,7 +31,7 @@ class Scan:
 
     `transfer_syntax_uid` is what the data set is in, whatever the file says. `dataset_offset` counts the bytes before
     the data set, `length` all of them, `exit_length` those of the web exit: `length` when `leaves_as_is`.
-    Digests are BLAKE2b-256. `attributes` holds canonical value bytes by keyword, cut to 1 KiB. `irregular` says what
+    Digests are SHA-256. `attributes` holds canonical value bytes by keyword, cut to 1 KiB. `irregular` says what
     could not be read in an instance that was taken all the same.
     """
 
@@ -56,8 +55,8 @@ class InstanceScanner:
 
     def __init__(self) -> None:
         self._reader = FileReader()
-        self._file_hash = hashlib.blake2b(digest_size=DIGEST_SIZE)
-        self._data_set_hash = hashlib.blake2b(digest_size=DIGEST_SIZE)
+        self._file_hash = new_digest()
+        self._data_set_hash = new_digest()
         self._length = 0
         self._canonical_length = 0
         self._beginning = bytearray()
