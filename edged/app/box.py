@@ -49,6 +49,7 @@ class Parts:
     conditions: Conditions
     live: Live
     bells: Bells
+    door: FrontDoor
     filling: Filling
     commitment: CommitmentService
     state: StateService
@@ -74,7 +75,7 @@ async def serve(
         parts.live.watch_destinations(journal.destination_changed)
         _raise_standing(parts)
         _raise_left_behind(parts, await store.read(left_behind))
-        server = Server(application_of(parts), _listeners(settings), tls=_tls(settings))
+        server = Server(application_of(parts, handlers_of(parts)), _listeners(settings), tls=_tls(settings))
         async with trio.open_nursery() as background:
             for job in (journal.keep, *_jobs(parts)):
                 background.start_soon(keep_going, job, parts.conditions)
@@ -91,6 +92,8 @@ async def assemble(settings: Settings, store: Store, clock: Clock) -> Parts:
     """Make the parts of a box over its open store."""
     routes = await load_routes(store, settings.destinations)
     conditions, live, bells = Conditions(clock), Live(), Bells()
+    door = FrontDoor(store, routes, clock, conditions=conditions, bells=bells)
+    door.max_instance_bytes = settings.origin.max_instance_bytes
     return Parts(
         settings=settings,
         store=store,
@@ -99,19 +102,18 @@ async def assemble(settings: Settings, store: Store, clock: Clock) -> Parts:
         conditions=conditions,
         live=live,
         bells=bells,
+        door=door,
         filling=Filling(store, clock, conditions, live=live),
         commitment=CommitmentService(store, settings.commitment, clock, bells=bells),
         state=StateService(store, settings, routes, clock=clock, live=live),
     )
 
 
-def application_of(parts: Parts) -> Application:
-    """Make the origin server's application: a handler for every row of `dicomweb.resources`."""
+def handlers_of(parts: Parts) -> dict[str, Handler]:
+    """Make a handler for every row of `dicomweb.resources` but the notification connections."""
     settings, store = parts.settings, parts.store
-    door = FrontDoor(store, parts.routes, parts.clock, conditions=parts.conditions, bells=parts.bells)
-    door.max_instance_bytes = settings.origin.max_instance_bytes
-    storing = StoreTransaction(door)
-    handlers: Mapping[str, Handler] = {
+    storing = StoreTransaction(parts.door, parts.filling)
+    return {
         "retrieveCapabilities": RetrieveCapabilities(parts.state, parts.conditions, settings.access),
         "storeInstances": storing,
         "storeStudyInstances": storing,
@@ -122,7 +124,12 @@ def application_of(parts: Parts) -> Application:
         "adminStatus": Status(parts.state, parts.conditions),
         "adminInstanceFile": StoredFile(store),
     }
-    connection = NotificationConnection(NotificationService(store, parts.bells), settings.box.ae_title)
+
+
+def application_of(parts: Parts, handlers: Mapping[str, Handler]) -> Application:
+    """Make the origin server's application."""
+    settings = parts.settings
+    connection = NotificationConnection(NotificationService(parts.store, parts.bells), settings.box.ae_title)
     sockets = {"openNotificationConnection": connection, "openSubscriberConnection": connection}
     return Application(settings.origin, settings.access, handlers, sockets=sockets)
 

@@ -29,6 +29,7 @@ from edged.http.multipart import (
     boundary_of,
 )
 from edged.origin.exchange import ClientGone, Refusal, Reply, Request, refusal
+from edged.services.filling import Filling
 from edged.services.store_instance import Accepted, FrontDoor, Receiving, Refused, Source
 from edged.store.errors import StoreFull
 from edged.store.space import Reservation
@@ -39,7 +40,9 @@ INTAKE = "stow"
 ADMISSIONS = 128
 """Parts of one request that may wait for their commit; their bytes are bounded by the intake budget."""
 
-RETRY_AFTER_S = 60
+UNKNOWN_LENGTH = 16 << 20
+"""What a request without a length is taken to need, when it is told when to come again."""
+
 _DICOM = "application/dicom"
 
 Outcome = Accepted | Refused
@@ -48,8 +51,9 @@ Outcome = Accepted | Refused
 class StoreTransaction:
     """POST /studies and POST /studies/{study}."""
 
-    def __init__(self, door: FrontDoor) -> None:
+    def __init__(self, door: FrontDoor, filling: Filling) -> None:
         self._door = door
+        self._filling = filling
 
     async def __call__(self, request: Request) -> Reply:
         """Store the request's instances and answer with a Store Instances Response (PS3.18 10.5.3, Annex I)."""
@@ -59,13 +63,14 @@ class StoreTransaction:
             reservation = self._door.store.space.open(request.content_length or 0)
         except StoreFull:
             log.info("refused a store request before its body: the store is full")
-            return _reply(request, [Refused(FailureReason.OUT_OF_RESOURCES, "there is no room now", passing=True)])
+            no_room = Refused(FailureReason.OUT_OF_RESOURCES, "there is no room now", passing=True)
+            return self._reply(request, [no_room])
         try:
             outcomes = await self._store(request, content_type, reservation)
         finally:
             reservation.close()
         _tell(outcomes)
-        return _reply(request, outcomes)
+        return self._reply(request, outcomes)
 
     def _require_possible(self, request: Request, content_type: MediaType) -> None:
         """Refuse what is announced larger than it may ever be; raises Refusal (413)."""
@@ -76,6 +81,21 @@ class StoreTransaction:
         if announced > most:
             detail = f"The request announces {announced} bytes; at most {most} can be taken at once."
             raise refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+
+    def _reply(self, request: Request, outcomes: list[Outcome]) -> Reply:
+        """Make the answer; a store never answers 406 (DICOM.md §3)."""
+        stored = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+        report = _report(request.base_url, outcomes, stored)
+        written = write_data_set(report.to_data_set(), choose(request.header("accept"), OFFERED) or DICOM_JSON)
+        headers = [("content-type", written.content_type)]
+        status = report.status()
+        if status is HTTPStatus.SERVICE_UNAVAILABLE:
+            seconds = self._filling.retry_after_s(request.content_length or UNKNOWN_LENGTH)
+            headers.append(("retry-after", str(seconds)))
+        if not all(each.again for each in stored):
+            location = _location(request.base_url, stored)
+            headers += [("content-location", location), ("location", location)]
+        return Reply(status, tuple(headers), written.body)
 
     async def _store(self, request: Request, content_type: MediaType, reservation: Reservation) -> list[Outcome]:
         """Read the body; what was begun is brought to its end even if the request cannot be."""
@@ -237,21 +257,6 @@ def _tell(outcomes: list[Outcome]) -> None:
     if refused:
         reasons = ", ".join(f"{count} with {reason_text(reason)}" for reason, count in refused.items())
         log.info("of %d instances in a store request %d were refused: %s", len(outcomes), refused.total(), reasons)
-
-
-def _reply(request: Request, outcomes: list[Outcome]) -> Reply:
-    """Make the answer; a store never answers 406 (DICOM.md §3)."""
-    stored = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
-    report = _report(request.base_url, outcomes, stored)
-    written = write_data_set(report.to_data_set(), choose(request.header("accept"), OFFERED) or DICOM_JSON)
-    headers = [("content-type", written.content_type)]
-    status = report.status()
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append(("retry-after", str(RETRY_AFTER_S)))
-    if not all(each.again for each in stored):
-        location = _location(request.base_url, stored)
-        headers += [("content-location", location), ("location", location)]
-    return Reply(status, tuple(headers), written.body)
 
 
 def _report(base_url: str, outcomes: list[Outcome], stored: list[Accepted]) -> StoreReport:

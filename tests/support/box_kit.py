@@ -15,25 +15,17 @@ from pathlib import Path
 import trio
 
 from edged.app.background import keep_going
-from edged.app.box import Parts, serve
+from edged.app.box import Parts, application_of, assemble, handlers_of, serve
 from edged.config import Settings, parse
 from edged.origin.application import Application, Handler
-from edged.origin.commitment import CheckCommitment, RequestCommitment
-from edged.origin.monitoring import RetrieveCapabilities, Status, health
-from edged.origin.notifications import NotificationConnection
-from edged.origin.retrieve import RetrieveInstance, StoredFile
-from edged.origin.store import StoreTransaction
 from edged.services.bell import Bells
 from edged.services.commitment import CommitmentService
-from edged.services.destinations import Routes, load_routes
+from edged.services.destinations import Routes
 from edged.services.journal import Journal
-from edged.services.notifications import NotificationService
-from edged.services.state import StateService
 from edged.services.store_instance import FrontDoor
 from edged.store.store import Store, open_store
 from edged.telemetry.clock import Clock, ManualClock
 from edged.telemetry.conditions import Conditions
-from edged.telemetry.live import Live
 from tests.support.asgi_kit import Answer, Asked, call
 from tests.support.store_kit import problems
 from tests.support.stow_kit import MULTIPART, multipart
@@ -43,18 +35,43 @@ ARCHIVE = '[[destination]]\nname = "archive"\nurl = "http://127.0.0.1:9"\n'
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """The parts of a box in process."""
+    """A box in process."""
 
-    settings: Settings
-    store: Store
-    routes: Routes
-    clock: Clock
-    conditions: Conditions
-    bells: Bells
-    commitment: CommitmentService
+    parts: Parts
     journal: Journal
-    door: FrontDoor
     application: Application
+
+    @property
+    def settings(self) -> Settings:
+        return self.parts.settings
+
+    @property
+    def store(self) -> Store:
+        return self.parts.store
+
+    @property
+    def routes(self) -> Routes:
+        return self.parts.routes
+
+    @property
+    def clock(self) -> Clock:
+        return self.parts.clock
+
+    @property
+    def conditions(self) -> Conditions:
+        return self.parts.conditions
+
+    @property
+    def bells(self) -> Bells:
+        return self.parts.bells
+
+    @property
+    def commitment(self) -> CommitmentService:
+        return self.parts.commitment
+
+    @property
+    def door(self) -> FrontDoor:
+        return self.parts.door
 
     async def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Answer:
         """Make a request from this machine."""
@@ -85,7 +102,10 @@ async def opened_box(
     settings = settings_for(folder, config)
     clock = clock or ManualClock()
     async with open_store(settings.box.data_dir, settings.store.capacity_bytes) as store:
-        box = await _wire(settings, store, clock, handlers=handlers or {})
+        parts = await assemble(settings, store, clock)
+        journal = Journal(store, clock, parts.bells)
+        parts.conditions.listen(journal.condition_turned)
+        box = Box(parts, journal, application_of(parts, {**handlers_of(parts), **(handlers or {})}))
         async with trio.open_nursery() as background:
             background.start_soon(keep_going, store.keep_swept, box.conditions)
             background.start_soon(keep_going, box.journal.keep, box.conditions)
@@ -101,32 +121,6 @@ def require_whole(store: Store) -> None:
     assert problems(store) == []
     assert store.space.free == max(0, store.space.soft_cap - store.space.used)
     assert store.budget.free == store.budget.total
-
-
-async def _wire(settings: Settings, store: Store, clock: Clock, *, handlers: Mapping[str, Handler]) -> Box:
-    routes = await load_routes(store, settings.destinations)
-    conditions, live, bells = Conditions(clock), Live(), Bells()
-    journal = Journal(store, clock, bells)
-    conditions.listen(journal.condition_turned)
-    state = StateService(store, settings, routes, clock=clock, live=live)
-    commitment = CommitmentService(store, settings.commitment, clock, bells=bells)
-    door = FrontDoor(store, routes, clock, conditions=conditions, bells=bells)
-    door.max_instance_bytes = settings.origin.max_instance_bytes
-    own: Mapping[str, Handler] = {
-        "retrieveCapabilities": RetrieveCapabilities(state, conditions, settings.access),
-        "storeInstances": StoreTransaction(door),
-        "storeStudyInstances": StoreTransaction(door),
-        "retrieveInstance": RetrieveInstance(store),
-        "requestStorageCommitment": RequestCommitment(commitment),
-        "checkStorageCommitmentResult": CheckCommitment(commitment),
-        "health": health,
-        "adminStatus": Status(state, conditions),
-        "adminInstanceFile": StoredFile(store),
-    }
-    connection = NotificationConnection(NotificationService(store, bells), settings.box.ae_title)
-    sockets = {"openNotificationConnection": connection, "openSubscriberConnection": connection}
-    application = Application(settings.origin, settings.access, {**own, **handlers}, sockets=sockets)
-    return Box(settings, store, routes, clock, conditions, bells, commitment, journal, door, application)
 
 
 @asynccontextmanager
