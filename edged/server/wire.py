@@ -19,7 +19,7 @@ import trio
 
 from edged.server.limits import KIB
 
-READ_BYTES = 64 * KIB
+READ_BYTES = 128 * KIB
 RECORD_BYTES = 16 * KIB  # of TLS (RFC 8446 5.1)
 WRITE_BYTES = 256 * KIB  # the unit of progress of the write deadline: 4.4 kB/s keep a connection at 60 s
 JOIN_BYTES = 64 * KIB  # below this, one copy is cheaper than one more system call
