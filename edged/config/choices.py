@@ -34,6 +34,8 @@ class Duplicate(StrEnum):
     """`store.duplicate`: what happens to another data set under a known SOP Instance UID."""
 
     REFUSE = "refuse"
+    KEEP_BOTH = "keep-both"
+    REPLACE = "replace"
 
 
 class HTTPVersion(StrEnum):

@@ -18,8 +18,6 @@ class Unavailable:
 
 ROWS = (
     Unavailable("access.plain_off_loopback", "dimse"),
-    Unavailable("store.duplicate", "keep-both"),
-    Unavailable("store.duplicate", "replace"),
     Unavailable("destination.commitment", "dimse"),
     Unavailable("destination.rate"),
     Unavailable("destination.verify", "retrieve"),

@@ -1,45 +1,41 @@
 """The one transaction that makes an instance exist (DESIGN §1.1, §3).
 
 Chunks not yet spooled, record, indexes, study, deliveries with their queue entries, counters and event are written
-together; when it has committed the sender may be told yes. The same data set again is a success without a second copy
-(DICOM.md §2); another data set under the same UID is refused here and never overwrites.
+together; when it has committed the sender may be told yes. A data set that is held under the UID already is a success
+without another copy. Another data set is judged by `duplicate` (DICOM.md §2): refused; held aside as a conflict, which
+goes nowhere by itself; or put in the place of the first while no destination was sent that one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import structs
+
+from edged.config.choices import Duplicate
 from edged.dicomweb.event_report import EventKind
 from edged.store.chunks import write_chunks
 from edged.store.counters import NEXT_INSTANCE
 from edged.store.events import append_event
 from edged.store.eviction import was_committed
-from edged.store.instances import find_instance
-from edged.store.queue import enqueue
-from edged.store.records import Event, Instance, Series, Study, Unowned, UnownedKind
-from edged.store.schema import (
-    BY_SOP_INSTANCE,
-    BY_STUDY,
-    INSTANCES,
-    SERIES,
-    STUDIES,
-    UNOWNED,
-    sop_instance_key,
-    study_prefix,
-    u64_key,
-    uid_key,
-)
+from edged.store.instances import enter, instances_under, take_out
+from edged.store.queue import NOT_SENT, drop_deliveries, enqueue, read_delivery
+from edged.store.records import Event, Instance, Unowned, UnownedKind
+from edged.store.schema import UNOWNED, u64_key
 from edged.store.transaction import Transaction
-
-PATIENT_ID, ISSUER, BIRTH_DATE = "PatientID", "IssuerOfPatientID", "PatientBirthDate"
 
 
 class Outcome(StrEnum):
-    """What became of an instance that was handed in."""
+    """What became of an instance that was handed in.
+
+    `conflict`: it is held beside the one that its UID addresses. `replaced`: it took that one's place.
+    """
 
     STORED = "stored"
     SAME = "same"
     DIFFERENT = "different"
+    CONFLICT = "conflict"
+    REPLACED = "replaced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +49,24 @@ class Tail:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The outcome with the number of the instance that is addressed by the UID now.
+    """The outcome with the number under which the data set is held; of `different`, that of the first.
 
-    `inconsistent` says that the study's patient, or the series' study, is another one than before (DICOM.md §2).
+    `inconsistent` says that the study's patient, or the series' study, is another one than before (DICOM.md §2);
+    `addressed` that the UID leads to this data set.
     """
 
     outcome: Outcome
     number: int
     inconsistent: bool = False
+    addressed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What is there under the UID: the same data set, and the instance that is addressed by the UID."""
+
+    same: tuple[int, Instance] | None = None
+    addressed: tuple[int, Instance] | None = None
 
 
 def spool(txn: Transaction, tail: Tail, now: float) -> None:
@@ -71,22 +77,70 @@ def spool(txn: Transaction, tail: Tail, now: float) -> None:
     write_chunks(txn, tail.number, tail.chunks, first=tail.first)
 
 
-def admit(txn: Transaction, instance: Instance, tail: Tail, *, urgency: int = 1) -> Admitted:
+def admit(
+    txn: Transaction, instance: Instance, tail: Tail, *, urgency: int = 1, duplicate: Duplicate = Duplicate.REFUSE
+) -> Admitted:
     """Make the instance exist, or say why not."""
-    known = find_instance(txn, instance.sop_instance_uid)
-    if known is not None:
-        same = known[1].dataset_digest == instance.dataset_digest
-        return Admitted(Outcome.SAME if same else Outcome.DIFFERENT, known[0])
-    number = tail.number
-    _give_out(txn, number)
-    write_chunks(txn, number, tail.chunks, first=tail.first)
-    txn.delete(UNOWNED, u64_key(number))
-    txn.put_record(INSTANCES, u64_key(number), instance)
-    _index(txn, number, instance)
-    consistent = _count_study(txn, number, instance) & _count_series(txn, instance)
-    enqueue(txn, number, instance, urgency=urgency, ask_first=was_committed(txn, instance))
-    append_event(txn, _received(number, instance))
-    return Admitted(Outcome.STORED, number, inconsistent=not consistent)
+    held = _held(txn, instance)
+    if held.same is not None:
+        return Admitted(Outcome.SAME, held.same[0], addressed=not held.same[1].conflict)
+    if held.addressed is None:
+        return Admitted(Outcome.STORED, tail.number, inconsistent=not _store(txn, instance, tail, urgency=urgency))
+    first, present = held.addressed
+    if duplicate is Duplicate.REFUSE:
+        return Admitted(Outcome.DIFFERENT, first)
+    if duplicate is Duplicate.REPLACE and _is_sent_nowhere(txn, first, present):
+        _give_up(txn, first, present, now=instance.received)
+        consistent = _store(txn, instance, tail, urgency=urgency)
+        append_event(txn, _event(EventKind.CONFLICT, tail.number, instance, text=f"replaces number {first}"))
+        return Admitted(Outcome.REPLACED, tail.number, inconsistent=not consistent)
+    _hold_aside(txn, structs.replace(instance, conflict=True), tail, first=first)
+    return Admitted(Outcome.CONFLICT, tail.number, addressed=False)
+
+
+def _held(txn: Transaction, instance: Instance) -> _Held:
+    addressed: tuple[int, Instance] | None = None
+    for number, present in instances_under(txn, instance.sop_instance_uid):
+        if present.dataset_digest == instance.dataset_digest:
+            return _Held(same=(number, present))
+        if not present.conflict:
+            addressed = number, present
+    return _Held(addressed=addressed)
+
+
+def _store(txn: Transaction, instance: Instance, tail: Tail, *, urgency: int) -> bool:
+    """Write an instance that its UID addresses; return whether its study and series agree with it."""
+    _own(txn, tail)
+    consistent = enter(txn, tail.number, instance)
+    enqueue(txn, tail.number, instance, urgency=urgency, ask_first=was_committed(txn, instance))
+    append_event(txn, _event(EventKind.RECEIVED, tail.number, instance, text=instance.intake))
+    return consistent
+
+
+def _hold_aside(txn: Transaction, conflict: Instance, tail: Tail, *, first: int) -> None:
+    """Write a conflict: durable, without a delivery, until somebody releases or discards it."""
+    _own(txn, tail)
+    enter(txn, tail.number, conflict)
+    enqueue(txn, tail.number, conflict)
+    append_event(txn, _event(EventKind.CONFLICT, tail.number, conflict, text=f"held beside number {first}"))
+
+
+def _own(txn: Transaction, tail: Tail) -> None:
+    _give_out(txn, tail.number)
+    write_chunks(txn, tail.number, tail.chunks, first=tail.first)
+    txn.delete(UNOWNED, u64_key(tail.number))
+
+
+def _is_sent_nowhere(txn: Transaction, number: int, instance: Instance) -> bool:
+    deliveries = (read_delivery(txn, number, destination) for destination in instance.destinations)
+    return all(delivery is None or delivery.state in NOT_SENT for delivery in deliveries)
+
+
+def _give_up(txn: Transaction, number: int, instance: Instance, *, now: float) -> None:
+    """Take an instance out; its chunks are left to the sweeper, since somebody may be reading them."""
+    drop_deliveries(txn, number, instance)
+    take_out(txn, number, instance)
+    txn.put_record(UNOWNED, u64_key(number), Unowned(kind=UnownedKind.REPLACED, since=now))
 
 
 def _give_out(txn: Transaction, number: int) -> None:
@@ -96,45 +150,14 @@ def _give_out(txn: Transaction, number: int) -> None:
         txn.add(NEXT_INSTANCE, beyond)
 
 
-def _index(txn: Transaction, number: int, instance: Instance) -> None:
-    txn.put(BY_SOP_INSTANCE, sop_instance_key(instance.sop_instance_uid, number))
-    place = study_prefix(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
-    txn.put(BY_STUDY, place + u64_key(number))
-
-
-def _count_study(txn: Transaction, number: int, instance: Instance) -> bool:
-    key = uid_key(instance.study_instance_uid)
-    patient = tuple(instance.attributes.get(name, b"").strip(b" \0") for name in (PATIENT_ID, ISSUER, BIRTH_DATE))
-    study = txn.record(STUDIES, key, Study)
-    before = (study.patient_id, study.issuer, study.birth_date) if study else patient
-    counted = Study(
-        first=study.first if study else number,
-        instances=study.instances + 1 if study else 1,
-        last_received=instance.received,
-        patient_id=before[0],
-        issuer=before[1],
-        birth_date=before[2],
-    )
-    txn.put_record(STUDIES, key, counted)
-    return before == patient
-
-
-def _count_series(txn: Transaction, instance: Instance) -> bool:
-    key = uid_key(instance.series_instance_uid)
-    series = txn.record(SERIES, key, Series)
-    study = series.study_instance_uid if series else instance.study_instance_uid
-    txn.put_record(SERIES, key, Series(study_instance_uid=study, instances=series.instances + 1 if series else 1))
-    return study == instance.study_instance_uid
-
-
-def _received(number: int, instance: Instance) -> Event:
+def _event(kind: EventKind, number: int, instance: Instance, *, text: str) -> Event:
     return Event(
-        kind=EventKind.RECEIVED,
+        kind=kind,
         time=instance.received,
         instance=number,
         study_instance_uid=instance.study_instance_uid,
         series_instance_uid=instance.series_instance_uid,
         sop_class_uid=instance.sop_class_uid,
         sop_instance_uid=instance.sop_instance_uid,
-        text=instance.intake,
+        text=text,
     )

@@ -4,8 +4,9 @@
 outlive its transaction without an error and then show reused pages.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from edged.dicom.digests import new_digest
 from edged.store.errors import InstanceGone
 from edged.store.schema import CHUNK_BYTES, CHUNKS, chunk_key, read_chunk_key, u64_key
 from edged.store.transaction import Transaction
@@ -70,16 +71,27 @@ def chunk_count(size: int) -> int:
     return -(-size // CHUNK_BYTES)
 
 
+def view_chunks(txn: Transaction, number: int, *, first: int, count: int) -> Iterator[bytes | memoryview]:
+    """Yield views of `count` chunks, valid only inside the transaction; raises InstanceGone when one is missing."""
+    rows = txn.rows(CHUNKS, u64_key(number), start=chunk_key(number, first))
+    for expected in range(first, first + count):
+        row = next(rows, None)
+        if row is None or read_chunk_key(row[0])[1] != expected:
+            raise InstanceGone(f"chunk {expected} of instance number {number} is missing")
+        yield row[1]
+
+
 def read_chunks(txn: Transaction, number: int, *, first: int, count: int) -> list[bytes]:
     """Return copies of `count` chunks; raises InstanceGone when one is missing."""
-    chunks: list[bytes] = []
-    for key, value in txn.rows(CHUNKS, u64_key(number), start=chunk_key(number, first)):
-        if read_chunk_key(key)[1] != first + len(chunks):
-            break
-        chunks.append(bytes(value))
-        if len(chunks) == count:
-            return chunks
-    raise InstanceGone(f"chunk {first + len(chunks)} of instance number {number} is missing")
+    return [bytes(chunk) for chunk in view_chunks(txn, number, first=first, count=count)]
+
+
+def stored_digest(txn: Transaction, number: int, size: int) -> bytes:
+    """Return the digest of the chunks that `size` bytes take; raises InstanceGone when one is missing."""
+    digest = new_digest()
+    for chunk in view_chunks(txn, number, first=0, count=chunk_count(size)):
+        digest.update(chunk)
+    return digest.digest()
 
 
 def delete_chunks(txn: Transaction, number: int, limit: int = DELETE_CHUNKS) -> bool:

@@ -6,7 +6,8 @@ counts of the tables against each other) is checked read-only before the environ
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,21 @@ from edged.store.counters import standing
 from edged.store.creation import HATCH, MIB, STORE, create, open_environment, preallocate
 from edged.store.errors import StoreDamaged, StoreLocked, StoreTooNew, StoreUnavailable
 from edged.store.records import Standing
-from edged.store.schema import BY_SOP_INSTANCE, BY_STUDY, INSTANCES, META, TABLES, VERSION
+from edged.store.schema import BY_SOP_INSTANCE, BY_STUDY, INSTANCES, META, TABLES, VERSION, Table
 from edged.store.transaction import Transaction
 
 OWNER = "owner"
 
+_DAMAGE = (lmdb.Error, msgspec.DecodeError, struct.error, UnicodeDecodeError)
+"""What reading raises when a page does not hold what it should."""
+
 
 class Environment:
-    """The opened LMDB environment with its tables; made by `opened`."""
+    """The opened LMDB environment with its tables; made by `opened` and `inspected`."""
 
-    def __init__(self, env: lmdb.Environment, capacity: int) -> None:
+    def __init__(self, env: lmdb.Environment, capacity: int, tables: Sequence[Table] = TABLES) -> None:
         self._env = env
-        self._databases: Mapping[str, Any] = {table.name: env.open_db(table.name.encode()) for table in TABLES}
+        self._databases: Mapping[str, Any] = {table.name: env.open_db(table.name.encode()) for table in tables}
         self._page = int(env.stat()["psize"])
         self.capacity = capacity
         self.soft_cap = capacity - max(64 * MIB, capacity // 20)
@@ -96,7 +100,7 @@ def opened(data_dir: Path, capacity: int | None) -> Iterator[Environment]:
     folder = data_dir / STORE
     if not folder.exists():
         create(data_dir, capacity or _default_capacity(data_dir))
-    known = _inspect(folder)
+    known = _inspect(data_dir)
     capacity = max(capacity or known, known)
     if capacity > known:
         preallocate(folder / "data.mdb", capacity + HATCH)
@@ -117,32 +121,47 @@ def _default_capacity(data_dir: Path) -> int:
     return status.f_bavail * status.f_frsize * 8 // 10 // MIB * MIB
 
 
-def _inspect(folder: Path) -> int:
-    """Check what is on the disk without writing; return the store's capacity in bytes."""
+@contextmanager
+def inspected(data_dir: Path, tables: Sequence[Table] = TABLES) -> Iterator[Environment]:
+    """Open the store in an owned data directory read-only, whatever its tables say, and close it at the end.
+
+    Raises StoreError, for damage that shows inside the block too. Only `tables` are opened: a damaged one does not
+    keep the others from being read.
+    """
+    folder = data_dir / STORE
     try:
-        env = open_environment(folder, (folder / "data.mdb").stat().st_size, read_only=True)
+        size = (folder / "data.mdb").stat().st_size
+        env = open_environment(folder, size, read_only=True)
     except (lmdb.Error, OSError) as error:
         raise StoreDamaged(f"{folder} is not a store that can be opened: {error}. Nothing was changed.") from error
     try:
-        with env.begin(buffers=True) as txn:
-            return _inspect_tables(env, txn, folder)
-    except (lmdb.Error, msgspec.DecodeError) as error:
+        environment = Environment(env, size, tables)
+        if META in tables:
+            _require_known_schema(environment, folder)
+        yield environment
+    except _DAMAGE as error:
         raise StoreDamaged(f"the store in {folder} is damaged: {error}. Nothing was changed.") from error
     finally:
         env.close()
 
 
-def _inspect_tables(env: lmdb.Environment, txn: lmdb.Transaction, folder: Path) -> int:
-    meta = env.open_db(META.name.encode(), txn=txn, create=False)
-    schema = msgspec.msgpack.decode(txn.get(b"schema", db=meta) or b"\xc0", type=int)
+def _require_known_schema(environment: Environment, folder: Path) -> None:
+    with environment.reading() as txn:
+        schema = msgspec.msgpack.decode(txn.get(META, b"schema") or b"\xc0", type=int)
     if schema > VERSION:
         raise StoreTooNew(
             f"the store in {folder} has schema {schema}; this edged knows up to {VERSION}. Install the newer edged."
         )
-    databases = {table.name: env.open_db(table.name.encode(), txn=txn, create=False) for table in TABLES}
-    view = Transaction(txn, databases)
-    instances = view.count(INSTANCES)
-    counted = sum(view.counter(standing(value)) for value in Standing)
-    if not instances == view.count(BY_SOP_INSTANCE) == view.count(BY_STUDY) == counted:
-        raise StoreDamaged(f"the tables of the store in {folder} disagree. Nothing was changed; see edged check-store.")
-    return int(msgspec.msgpack.decode(txn.get(b"capacity", db=meta) or b"\xc0", type=int))
+
+
+def _inspect(data_dir: Path) -> int:
+    """Check what is on the disk without writing; return the store's capacity in bytes."""
+    with inspected(data_dir) as environment, environment.reading() as txn:
+        instances = txn.count(INSTANCES)
+        counted = sum(txn.counter(standing(value)) for value in Standing)
+        in_studies = txn.count(BY_STUDY) + txn.counter(standing(Standing.CONFLICT))
+        if not instances == txn.count(BY_SOP_INSTANCE) == in_studies == counted:
+            raise StoreDamaged(
+                f"the tables of the store in {data_dir / STORE} disagree. Nothing was changed; see edged check-store."
+            )
+        return int(msgspec.msgpack.decode(txn.get(META, b"capacity") or b"\xc0", type=int))

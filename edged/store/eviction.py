@@ -5,28 +5,21 @@ sweeper, the digest is remembered, the event is written. Only what stands in EVI
 while it is proven. A remembered digest never replaces storing: it only makes the box ask before it uploads again.
 """
 
-from msgspec import structs
-
 from edged.dicomweb.event_report import EventKind
 from edged.store.chunks import delete_chunks
 from edged.store.events import append_event
+from edged.store.instances import take_out
 from edged.store.queue import drop_deliveries, read_delivery
-from edged.store.records import Event, Instance, Remembered, Series, Study, Unowned, UnownedKind
+from edged.store.records import Event, Instance, Remembered, Unowned, UnownedKind
 from edged.store.schema import (
-    BY_SOP_INSTANCE,
-    BY_STUDY,
     EVICTABLE,
     INSTANCES,
     REMEMBERED,
     REMEMBERED_ORDER,
-    SERIES,
-    STUDIES,
     UNOWNED,
     moment_key,
     read_moment_key,
     read_u64,
-    sop_instance_key,
-    study_prefix,
     u64_key,
     uid_key,
 )
@@ -77,11 +70,7 @@ def _evict(txn: Transaction, number: int, now: float) -> None:
         raise AssertionError(f"number {number} is evictable and has no record")
     _remember(txn, number, instance, now=now)
     drop_deliveries(txn, number, instance)
-    txn.delete(INSTANCES, u64_key(number))
-    txn.delete(BY_SOP_INSTANCE, sop_instance_key(instance.sop_instance_uid, number))
-    place = study_prefix(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
-    txn.delete(BY_STUDY, place + u64_key(number))
-    _uncount(txn, instance)
+    take_out(txn, number, instance)
     if not delete_chunks(txn, number):
         txn.put_record(UNOWNED, u64_key(number), Unowned(kind=UnownedKind.EVICTING, since=now))
     append_event(txn, _evicted(number, instance, now))
@@ -102,21 +91,6 @@ def _remember(txn: Transaction, number: int, instance: Instance, *, now: float) 
     )
     txn.put_record(REMEMBERED, key, remembered)
     txn.put(REMEMBERED_ORDER, moment_key(int(now * 1000), number), key)
-
-
-def _uncount(txn: Transaction, instance: Instance) -> None:
-    study = txn.record(STUDIES, uid_key(instance.study_instance_uid), Study)
-    series = txn.record(SERIES, uid_key(instance.series_instance_uid), Series)
-    for table, uid, record in (
-        (STUDIES, instance.study_instance_uid, study),
-        (SERIES, instance.series_instance_uid, series),
-    ):
-        if record is None:
-            raise AssertionError(f"{table.name} has no row for {uid}")
-        if record.instances == 1:
-            txn.delete(table, uid_key(uid))
-        else:
-            txn.put_record(table, uid_key(uid), structs.replace(record, instances=record.instances - 1))
 
 
 def _evicted(number: int, instance: Instance, now: float) -> Event:

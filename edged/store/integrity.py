@@ -1,15 +1,19 @@
 """Checks of the invariants that hold across tables; `schema` states them. Reads only.
 
 Every check yields sentences that name the row; an empty result means that the store is whole. One pass over each
-table; memory does not grow with the number of instances but for the sets of numbers that a check compares.
+table, each row compared with its partners by key: memory does not grow with the number of instances, but for a count
+of each series and each open queue. `check_deep` reads every stored byte.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import groupby
 
-from edged.store.chunks import chunk_count
+from edged.store.chunks import chunk_count, stored_digest
 from edged.store.counters import FIRST_EVENT, NEXT_EVENT, NEXT_INSTANCE, queue_bytes, queue_rows, standing
-from edged.store.queue import standing_of
+from edged.store.errors import InstanceGone
+from edged.store.instances import place_of
+from edged.store.queue import evictable_key, standing_of
 from edged.store.records import (
     CommitmentRequest,
     Delivery,
@@ -43,8 +47,8 @@ from edged.store.schema import (
     SERIES,
     STUDIES,
     UNOWNED,
-    chunk_key,
     delivery_key,
+    number_at_end,
     queue_key,
     read_chunk_key,
     read_delivery_key,
@@ -66,7 +70,9 @@ def check(txn: Transaction) -> Iterator[str]:
     """Yield one sentence for each broken invariant."""
     for one in (
         _chunks,
+        _sizes,
         _instances,
+        _addressed,
         _studies,
         _deliveries,
         _queue,
@@ -79,56 +85,92 @@ def check(txn: Transaction) -> Iterator[str]:
         yield from one(txn)
 
 
+def check_deep(txn: Transaction, advance: Callable[[int], None]) -> Iterator[str]:
+    """Read every instance and yield one sentence for each whose bytes are not those that were stored.
+
+    `advance` is told of the bytes of each instance when it has been read.
+    """
+    for number, instance in _all_instances(txn):
+        try:
+            if stored_digest(txn, number, instance.size) != instance.file_digest:
+                yield f"{_named(number, instance)} holds other bytes than were stored"
+        except InstanceGone as error:
+            yield f"{_named(number, instance)} cannot be read: {error}"
+        advance(instance.size)
+
+
+def _named(number: int, instance: Instance) -> str:
+    return f"instance {number} ({instance.sop_instance_uid})"
+
+
 def _all_instances(txn: Transaction) -> Iterator[tuple[int, Instance]]:
     for key, value in txn.rows(INSTANCES):
         yield read_u64(key), unpack(Instance, value)
 
 
 def _chunks(txn: Transaction) -> Iterator[str]:
-    """Every chunk belongs to a record or is unowned; a record's chunks are all there and have its size."""
-    seen: int | None = None
-    for key, _ in txn.rows(CHUNKS):
-        number = read_chunk_key(key)[0]
-        if number == seen:
-            continue
-        seen = number
+    """Every chunk belongs to a record or is unowned."""
+    for number, _ in groupby(txn.rows(CHUNKS), lambda row: read_chunk_key(row[0])[0]):
         recorded = txn.get(INSTANCES, u64_key(number)) is not None
         if recorded == (txn.get(UNOWNED, u64_key(number)) is not None):
             yield f"chunks of number {number} are {'both' if recorded else 'neither'} recorded and unowned"
+
+
+def _sizes(txn: Transaction) -> Iterator[str]:
+    """A record's chunks are all there, all but the last are full, and they have its size."""
     for number, instance in _all_instances(txn):
-        sizes = [len(value) for _, value in txn.rows(CHUNKS, u64_key(number))]
-        whole = len(sizes) == chunk_count(instance.size) and all(size == CHUNK_BYTES for size in sizes[:-1])
-        if sum(sizes) != instance.size or not whole:
-            yield f"instance {number} has {sum(sizes)} bytes in {len(sizes)} chunks; its record says {instance.size}"
-        if instance.size and txn.get(CHUNKS, chunk_key(number, 0)) is None:
-            yield f"instance {number} has no first chunk"
+        count = size = 0
+        whole = True
+        for count, (key, value) in enumerate(txn.rows(CHUNKS, u64_key(number)), start=1):
+            whole &= size == (count - 1) * CHUNK_BYTES and read_chunk_key(key)[1] == count - 1
+            size += len(value)
+        if not whole or size != instance.size or count != chunk_count(size):
+            yield f"{_named(number, instance)} has {size} bytes in {count} chunks; its record says {instance.size}"
 
 
 def _instances(txn: Transaction) -> Iterator[str]:
-    """Each record has its index rows and its deliveries; its number was given out."""
+    """Each record has its index rows and its deliveries; its number was given out. A conflict is in no study."""
+    conflicts = 0
     for number, instance in _all_instances(txn):
-        place = study_prefix(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
+        conflicts += instance.conflict
         if txn.get(BY_SOP_INSTANCE, sop_instance_key(instance.sop_instance_uid, number)) is None:
-            yield f"instance {number} is missing in by_sop_instance"
-        if txn.get(BY_STUDY, place + u64_key(number)) is None:
-            yield f"instance {number} is missing in by_study"
+            yield f"{_named(number, instance)} is missing in by_sop_instance"
+        if (txn.get(BY_STUDY, place_of(number, instance)) is None) != instance.conflict:
+            yield f"{_named(number, instance)} is missing in by_study, or is a conflict and there"
         for destination in {*instance.destinations, *instance.required}:
-            if txn.get(DELIVERIES, delivery_key(number, destination)) is None:
-                yield f"instance {number} has no delivery to destination {destination}"
+            if (txn.get(DELIVERIES, delivery_key(number, destination)) is None) != instance.conflict:
+                yield f"{_named(number, instance)} has no delivery to {destination}, or is a conflict and has one"
         if number > txn.counter(NEXT_INSTANCE):
-            yield f"instance {number} has a number that was never given out"
-    for table in (BY_SOP_INSTANCE, BY_STUDY):
-        if txn.count(table) != txn.count(INSTANCES):
-            yield f"{table.name} has {txn.count(table)} rows for {txn.count(INSTANCES)} instances"
+            yield f"{_named(number, instance)} has a number that was never given out"
+    instances = txn.count(INSTANCES)
+    for table, expected in ((BY_SOP_INSTANCE, instances), (BY_STUDY, instances - conflicts)):
+        if txn.count(table) != expected:
+            yield f"{table.name} has {txn.count(table)} rows for {expected} instances"
+
+
+def _addressed(txn: Transaction) -> Iterator[str]:
+    """A UID addresses at most one instance."""
+    for _, rows in groupby(txn.rows(BY_SOP_INSTANCE), lambda row: bytes(row[0][:-8])):
+        found = [number_at_end(key) for key, _ in rows]
+        if len(found) == 1:
+            continue
+        present = ((number, txn.record(INSTANCES, u64_key(number), Instance)) for number in found)
+        uids = Counter(each.sop_instance_uid for _, each in present if each is not None and not each.conflict)
+        yield from (f"{count} instances are addressed by {uid}" for uid, count in uids.items() if count > 1)
 
 
 def _studies(txn: Transaction) -> Iterator[str]:
     """Studies and series count their instances."""
+    rows = sum(unpack(Study, value).instances for _, value in txn.rows(STUDIES))
+    if rows != txn.count(BY_STUDY):
+        yield f"the studies count {rows} instances; by_study has {txn.count(BY_STUDY)}"
     for key, value in txn.rows(STUDIES):
         rows = sum(1 for _ in txn.rows(BY_STUDY, study_prefix(bytes(key).decode())))
         if rows != unpack(Study, value).instances:
             yield f"study {bytes(key).decode()} counts {unpack(Study, value).instances} instances and has {rows}"
-    counted = Counter(uid_key(instance.series_instance_uid) for _, instance in _all_instances(txn))
+    counted = Counter(
+        uid_key(instance.series_instance_uid) for _, instance in _all_instances(txn) if not instance.conflict
+    )
     for key, value in txn.rows(SERIES):
         if counted.pop(bytes(key), 0) != unpack(Series, value).instances:
             yield f"series {bytes(key).decode()} does not count its instances"
@@ -160,14 +202,14 @@ def _queue(txn: Transaction) -> Iterator[str]:
 
 def _evictable(txn: Transaction) -> Iterator[str]:
     """Exactly the committed instances are in the order of eviction."""
-    rows = {read_moment_key(key)[1] for key, _ in txn.rows(EVICTABLE)}
+    committed = 0
     for number, instance in _all_instances(txn):
-        committed = bool(instance.required) and standing_of(txn, number, instance) is Standing.COMMITTED
-        if committed != (number in rows):
-            yield f"instance {number}: committed is {committed}, in the order of eviction is {number in rows}"
-        rows.discard(number)
-    for number in rows:
-        yield f"number {number} is evictable and has no record"
+        if standing_of(txn, number, instance) is Standing.COMMITTED:
+            committed += 1
+            if txn.get(EVICTABLE, evictable_key(txn, number, instance)) is None:
+                yield f"{_named(number, instance)} is committed and not in its place in the order of eviction"
+    if txn.count(EVICTABLE) != committed:
+        yield f"{txn.count(EVICTABLE)} instances may be evicted, {committed} are committed"
 
 
 def _remembered(txn: Transaction) -> Iterator[str]:

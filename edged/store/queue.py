@@ -43,6 +43,8 @@ SCAN_ROWS = 2000
 """How far past the oldest a worker looks for more of the same study."""
 
 UNSENT = (DeliveryState.HELD, DeliveryState.ON_HOLD, DeliveryState.STUCK)
+NOT_SENT = frozenset({*UNSENT, DeliveryState.PARKED})
+"""The states in which a destination has given no evidence that it holds the instance."""
 
 _EVENTS = {
     DeliveryState.SENT: EventKind.SENT,
@@ -90,8 +92,11 @@ def destination_names(txn: Transaction) -> dict[int, str]:
 
 
 def enqueue(txn: Transaction, number: int, instance: Instance, *, urgency: int = 1, ask_first: bool = False) -> None:
-    """Write a new instance's deliveries, its queue entries and its standing; part of admission."""
-    for destination in instance.destinations:
+    """Write a new instance's deliveries, its queue entries and its standing; part of admission.
+
+    A conflict has no deliveries: it keeps its destinations for the day when it is released.
+    """
+    for destination in () if instance.conflict else instance.destinations:
         delivery = Delivery(state=DeliveryState.HELD, since=instance.received, urgency=urgency, ask_first=ask_first)
         _put(txn, (number, destination), delivery=delivery, instance=instance)
     txn.add(standing(standing_of(txn, number, instance)), 1)
@@ -222,12 +227,17 @@ def _count(txn: Transaction, number: int, instance: Instance, *, by: int) -> Non
     value = standing_of(txn, number, instance)
     txn.add(standing(value), by)
     if value is Standing.COMMITTED:
-        committed_at = max(delivery.since for delivery in _required(txn, number, instance))
-        key = moment_key(int(committed_at * 1000), number)
+        key = evictable_key(txn, number, instance)
         if by > 0:
             txn.put(EVICTABLE, key, u64_key(instance.size))
         else:
             txn.delete(EVICTABLE, key)
+
+
+def evictable_key(txn: Transaction, number: int, instance: Instance) -> bytes:
+    """Return the place of a committed instance in the order of eviction: when the last commitment came."""
+    committed_at = max(delivery.since for delivery in _required(txn, number, instance))
+    return moment_key(int(committed_at * 1000), number)
 
 
 def _event(txn: Transaction, place: tuple[int, int], *, instance: Instance, to: Delivery) -> Event:

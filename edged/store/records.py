@@ -16,6 +16,7 @@ class UnownedKind(IntEnum):
 
     SPOOLING = 0
     EVICTING = 1
+    REPLACED = 2
 
 
 class DeliveryState(IntEnum):
@@ -182,8 +183,7 @@ R = TypeVar("R", bound=Record)
 
 pack = msgspec.msgpack.Encoder().encode
 _decoders: dict[type[Record], msgspec.msgpack.Decoder[Record]] = {
-    kind: msgspec.msgpack.Decoder(kind)
-    for kind in Record.__subclasses__()
+    kind: msgspec.msgpack.Decoder(kind) for kind in Record.__subclasses__()
 }
 
 

@@ -55,7 +55,7 @@ INSTANCES = Table(
     "instance number u64",
     "records.Instance",
     "capacity",
-    "all chunks are there and add up to `size`; numbers are never reused; admission order",
+    "all chunks are there and add up to `size`; numbers are never reused; of a UID at most one is no conflict",
 )
 BY_SOP_INSTANCE = Table(
     "by_sop_instance",
@@ -69,7 +69,7 @@ BY_STUDY = Table(
     "Study, NUL, Series, NUL, SOP Instance UID, NUL, number u64",
     "empty",
     "as instances",
-    "one row an instance",
+    "one row an instance that is no conflict",
 )
 STUDIES = Table("studies", "Study Instance UID", "records.Study", "as instances", "`instances` counts BY_STUDY's rows")
 SERIES = Table(
@@ -77,14 +77,14 @@ SERIES = Table(
     "Series Instance UID",
     "records.Series",
     "as instances",
-    "`instances` counts those that name the series",
+    "`instances` counts those that name the series and are no conflict",
 )
 DELIVERIES = Table(
     "deliveries",
     "instance number u64, destination u32",
     "records.Delivery",
     "instances times destinations",
-    "one row for each of the instance's destinations",
+    "one row for each of the instance's destinations; none for a conflict",
 )
 QUEUE = Table(
     "queue",

@@ -14,7 +14,8 @@ from functools import partial
 import outcome
 import trio
 
-from edged.store.admission import Admitted, Tail, admit, spool
+from edged.config.choices import Duplicate
+from edged.store.admission import Admitted, Outcome, Tail, admit, spool
 from edged.store.chunks import Cutter
 from edged.store.records import Instance
 from edged.store.space import Reservation
@@ -55,15 +56,18 @@ class Upload:
             await self.wait_spooled()
             self._spool_nowait()
 
-    async def admit(self, instance: Instance, *, urgency: int = 1) -> Admitted:
+    async def admit(self, instance: Instance, *, urgency: int = 1, duplicate: Duplicate = Duplicate.REFUSE) -> Admitted:
         """Make the instance exist; durable when this returns. Raises StoreFull or StoreFailed."""
         await self.wait_spooled()
         first, chunks = self._cutter.take_all()
         size = sum(map(len, chunks))
         tail = Tail(self.number, first, chunks)
         self._arrived()
-        admitted = await self._store.write(partial(admit, instance=instance, tail=tail, urgency=urgency), size)
+        admission = partial(admit, instance=instance, tail=tail, urgency=urgency, duplicate=duplicate)
+        admitted = await self._store.write(admission, size)
         self._settle(size)
+        if admitted.outcome is Outcome.REPLACED:
+            self._store.sweep_soon()
         return admitted
 
     async def wait_spooled(self) -> None:

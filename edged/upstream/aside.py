@@ -19,13 +19,12 @@ from edged.upstream.retry import DAILY, STUCK_AFTER, Backoff, SlowLane
 
 log = logging.getLogger(__name__)
 
-GATHER_S = 0.25
 LOOK_S = 600.0
 DAY_S = 24 * 3600.0
 
 _HINTS = {
     DeliveryState.PARKED: "{} refused for good. See edged queue list --parked.",
-    DeliveryState.STUCK: "{} refused again and again while others pass, nothing says why. Tried daily; see edged explain.",
+    DeliveryState.STUCK: "{} refused again and again while others pass. Tried daily; see edged explain.",
 }
 _STUCK = (DeliveryState.STUCK,)
 
@@ -46,7 +45,7 @@ class Aside:
                 await self._retry()
             except StoreError as error:
                 log.info("what %s set aside could not be looked at: %s", self._destination.name, error)
-            await wait_for(logged, LOOK_S, gather_s=GATHER_S)
+            await wait_for(logged, LOOK_S, gather_s=self._destination.box.gather_s)
 
     async def _tell(self) -> None:
         destination, conditions = self._destination, self._destination.box.conditions
@@ -76,7 +75,7 @@ class Aside:
 
         def back(txn: Transaction) -> None:
             for number in due:
-                move(txn, number, destination.number, _STUCK, held)
+                move(txn, number, destination.number, expected=_STUCK, to=held)
 
         await destination.box.store.write(back)
         destination.box.bells.arrived.ring()

@@ -37,8 +37,9 @@ from edged.upstream.commitment_verdicts import next_step
 from edged.upstream.connection import Client
 from edged.upstream.destination import Destination
 from edged.upstream.message import BytesBody, NoAnswer, Request
-from edged.upstream.proofs import commit
+from edged.upstream.proofs import NO_PROOF, commit
 from edged.upstream.retry import Backoff, Pace, retry_floor_s
+from edged.upstream.verdict_values import ConditionName
 
 MOST_OPEN = 64
 BELIEVED_S = 600.0
@@ -70,8 +71,10 @@ class Asker:
     def __init__(self, destination: Destination, client: Client) -> None:
         self._destination = destination
         self._client = client
+        self.silent: bool | None = None
         self._open: dict[str, _Open] = {}
         self._not_offered_until_s = 0.0
+        self._raised: set[ConditionName] = set()
 
     @property
     def asked(self) -> set[int]:
@@ -98,13 +101,22 @@ class Asker:
         """Open a request over sent instances; durable before it leaves."""
         await self._begin([row.number for row in rows], new_uids)
 
-    async def check(self) -> tuple[list[Leftover], float | None]:
-        """Do the next step of every request that is due; return what was not committed, and the next due time."""
+    async def check(self) -> list[Leftover]:
+        """Do the next step of every request that is due, until one is not answered; return what was not committed.
+
+        `silent` says afterwards whether the last one was not answered; None when nothing was asked.
+        """
         leftovers: list[Leftover] = []
+        self.silent = None
         for each in list(self._open.values()):
-            if each.due_s <= self._destination.now():
+            if each.due_s <= self._destination.now() and not self.silent:
                 leftovers += await self._advance(each)
-        return leftovers, min((each.due_s for each in self._open.values()), default=None)
+        return leftovers
+
+    @property
+    def next_due_s(self) -> float | None:
+        """When the next step of a request is due."""
+        return min((each.due_s for each in self._open.values()), default=None)
 
     async def _begin(self, numbers: Sequence[int], new_uids: int) -> None:
         instances = await self._instances(numbers)
@@ -133,10 +145,12 @@ class Asker:
     async def _advance(self, each: _Open) -> list[Leftover]:
         uids = [uid for _, uid in each.instances.values()]
         answer = await self._exchange(each)
+        self.silent = isinstance(answer, Lost)
         known = CommitmentTransaction(uids, each.state, each.requests, each.new_uids)
         step = next_step(each.next, answer, known)
         if step.condition is not None:
-            self._destination.raise_condition(step.condition.value, step.text)
+            self._destination.raise_condition(step.condition.value, step.text, lasting=True)
+            self._raised.add(step.condition)
         match step.next:
             case Next.RESULT:
                 return await self._settle(each, step)
@@ -181,8 +195,15 @@ class Asker:
                 leftovers.append((number, verdict))
         await commit(self._destination, committed, Proof.DICOMWEB, transaction_uid=each.transaction_uid)
         del self._open[each.transaction_uid]
-        self._destination.box.conditions.clear(f"no-proof:{self._destination.name}")
+        self._clear()
         return leftovers
+
+    def _clear(self) -> None:
+        """A result came: the service works, and what was wrong with it is over."""
+        destination = self._destination
+        for name in (NO_PROOF, *(each.value for each in self._raised)):
+            destination.box.conditions.clear(f"{name}:{destination.name}")
+        self._raised.clear()
 
     async def _close(self, each: _Open) -> None:
         destination = self._destination

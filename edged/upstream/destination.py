@@ -33,8 +33,13 @@ _STATES = {
 }
 
 
+LEAST_WAIT_S = 0.05
+GATHER_S = 0.25
+"""How long what follows up an event lets more of them gather."""
+
+
 class Surroundings:
-    """What a destination needs of the box."""
+    """What a destination needs of the box; `gather_s` may be set before forwarding begins."""
 
     def __init__(self, store: Store, clock: Clock, *, live: Live, conditions: Conditions, bells: Bells) -> None:
         self.store = store
@@ -42,6 +47,7 @@ class Surroundings:
         self.live = live
         self.conditions = conditions
         self.bells = bells
+        self.gather_s = GATHER_S
 
 
 class Destination:
@@ -103,7 +109,7 @@ class Destination:
         times = [self.notebook.next_due_s(now)]
         if self.breaker.state is BreakerState.OPEN:
             times.append(self.breaker.backoff.due_s)
-        return max(0.01, min((at for at in times if at is not None), default=now + 60.0) - now)
+        return max(LEAST_WAIT_S, min((at for at in times if at is not None), default=now + 60.0) - now)
 
     def sent(self, size: int) -> None:
         """Note that the destination took `size` bytes: it is up."""

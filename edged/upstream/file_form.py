@@ -20,7 +20,7 @@ PIECE_BYTES = 1 << 20
 
 
 class FileFault(Exception):
-    """This file cannot be sent; the text says why, `reason` is there where its content is to blame."""
+    """A file that cannot be sent; the text says why, `reason` is there where its content is to blame."""
 
     def __init__(self, path: Path, text: str, reason: FailureReason | None = None) -> None:
         super().__init__(text)

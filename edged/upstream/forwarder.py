@@ -8,6 +8,7 @@ import trio
 from edged.config import Destination as Settings
 from edged.config.choices import HTTPVersion
 from edged.services.destinations import Routes
+from edged.upstream.aside import Aside
 from edged.upstream.asker import Asker
 from edged.upstream.connection import ClientSettings, HttpChoice, open_client
 from edged.upstream.destination import Destination, Surroundings
@@ -44,6 +45,7 @@ async def _run(destination: Destination) -> None:
         looker = Looker(destination, client)
         outcomes = Outcomes(destination, looker)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(Aside(destination).work)
             nursery.start_soon(Prover(destination, looker, Asker(destination, client)).work)
             for _ in range(settings.parallel):
-                nursery.start_soon(Sender(destination, client, outcomes).work)
+                nursery.start_soon(Sender(destination, client, outcomes, looker=looker).work)

@@ -3,6 +3,9 @@
 Pure: a response or a NoAnswer in, an Answer or a Silence out. Nothing is decided here.
 """
 
+import msgspec
+
+from edged.dicom.reasons import reason_text
 from edged.dicomweb.store_report import Accepted, read_store_report
 from edged.upstream.message import NoAnswer, Response
 from edged.upstream.verdict_values import Answer, Report, Silence
@@ -15,12 +18,12 @@ def answer_of(response: Response, now: float) -> Answer:
     """Read a response to a store request; `now` in seconds since the epoch. Source: PS3.18 10.5.3, Annex I."""
     content_type = dict(response.headers).get("content-type")
     read = None if response.truncated else read_store_report(response.body, content_type)
-    report = None
+    report, text = None, _said(response.body)
     if read is not None:
         accepted = {uid: each.warning for uid, each in read.outcomes.items() if isinstance(each, Accepted)}
         failed = {uid: each.reason for uid, each in read.outcomes.items() if not isinstance(each, Accepted)}
         report = Report(accepted, failed)
-    text = "" if report else response.body[:TEXT_BYTES].decode("utf-8", "replace")
+        text = ", ".join(reason_text(reason) for reason in read.other_failures if reason is not None)
     return Answer.received(response.status, response.headers, report=report, text=text, now=now)
 
 
@@ -34,3 +37,15 @@ def silence_of(error: NoAnswer, elapsed_s: float) -> Silence:
         http2=error.http2,
         text=error.text,
     )
+
+
+class _Problem(msgspec.Struct):
+    detail: str
+
+
+def _said(body: bytes) -> str:
+    """The sentence of a Status Report (PS3.18 8.6.3, RFC 9457 3.1.4), or the beginning of anything else."""
+    try:
+        return msgspec.json.decode(body, type=_Problem).detail
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body[:TEXT_BYTES].decode("utf-8", "replace")

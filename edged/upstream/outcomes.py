@@ -8,26 +8,45 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from math import inf, isfinite
 from uuid import uuid4
 
 from edged.services.retrieve import WebForm
 from edged.store.queue import move, read_instance
 from edged.store.records import Delivery, DeliveryState
 from edged.store.transaction import Transaction
+from edged.telemetry.live import Phase
+from edged.upstream.batch import PART_BYTES
 from edged.upstream.destination import Destination
 from edged.upstream.look import Finding, Looker
 from edged.upstream.notes import BREAKS_KEPT
-from edged.upstream.park_guard import Unpark
 from edged.upstream.retry import SlowLane
-from edged.upstream.verdict_values import Answer, Break, Decision, Kind, Silence, Verdict
+from edged.upstream.verdict_status import NOT_NOW
+from edged.upstream.verdict_values import (
+    Answer,
+    Break,
+    ConditionName,
+    Decision,
+    DestinationVerdict,
+    Kind,
+    Silence,
+    Standing,
+    Verdict,
+)
 
 LOOK_AGAIN_S = 30.0
 HOLD_S = 3600.0
 DAY_S = 24 * 3600.0
 RESENDS = 3
+"""Of an instance that is "stored" and not to be seen; a fourth only on command (DICOM.md §5)."""
 
+NOT_VISIBLE = "stored-not-visible"
+NOT_VISIBLE_HINT = (
+    "It answers stored, three times over, and does not show the instance. Ask whoever runs the archive; it is looked "
+    "for daily and not sent again by itself."
+)
 _UNSENT = (DeliveryState.HELD,)
-_SLOW = frozenset({Kind.DOUBTFUL, Kind.STUCK})
+_AUTH_FAULTS = frozenset({Standing.AUTH_FAULT, Standing.PROXY_AUTH_FAULT})
 
 
 class Outcomes:
@@ -37,29 +56,30 @@ class Outcomes:
         self._destination = destination
         self._looker = looker
 
-    async def apply(
-        self, numbers: Mapping[str, int], decision: Decision, heard: Answer | Silence, *, began_s: float
-    ) -> None:
+    async def apply(self, numbers: Mapping[str, int], decision: Decision, heard: Answer | Silence) -> None:
         """Do what was decided for every instance of a batch."""
         sent = {numbers[uid]: each for uid, each in decision.instances.items() if each.kind is Kind.SENT}
         if sent:
             await self._sent(sent)
-        broke = self._break(heard, began_s) if len(numbers) == 1 and isinstance(heard, Silence) else None
+        broke = Break(heard.sent_bytes, heard.elapsed_s) if len(numbers) == 1 and isinstance(heard, Silence) else None
+        teaches = _teaches(heard, decision.destination.standing)
         for uid, verdict in decision.instances.items():
-            if verdict.kind is not Kind.SENT:
+            if verdict.kind is Kind.PENDING and teaches:
+                self._destination.notebook.failed(numbers[uid])
+            elif verdict.kind is not Kind.SENT:
                 await self._one(numbers[uid], verdict, broke)
 
     async def without_too_large(self, forms: Iterable[WebForm]) -> tuple[WebForm, ...]:
-        """Park what the destination's `max_instance` excludes before it is uploaded; return the rest."""
-        limit = self._destination.settings.max_instance_bytes
+        """Park what the destination's sizes exclude before it is uploaded; return the rest."""
+        settings = self._destination.settings
         kept = []
         for form in forms:
-            if limit is None or form.length <= limit:
+            if settings.max_instance_bytes is not None and form.length > settings.max_instance_bytes:
+                await self._too_large(form, "max_instance", settings.max_instance_bytes)
+            elif settings.max_request_bytes is not None and form.length + PART_BYTES > settings.max_request_bytes:
+                await self._too_large(form, "max_request", settings.max_request_bytes)
+            else:
                 kept.append(form)
-                continue
-            text = f"{form.length} bytes; max_instance of this destination is {limit}"
-            await self._move([form.number], Delivery(state=DeliveryState.PARKED, since=self._wall(), text=text))
-            self._destination.raise_condition("parked", f"An instance is too large: {text}.", lasting=True)
         return tuple(kept)
 
     def later(self, number: int, after_s: float | None, **changes: object) -> None:
@@ -68,6 +88,26 @@ class Outcomes:
         backoff = destination.notebook.of(number).backoff
         backoff = backoff.failed(destination.now(), retry_after_s=after_s, random01=random.random())  # noqa: S311
         destination.notebook.refused(number, backoff=backoff, due_s=backoff.due_s, **changes)
+
+    async def verify(self, number: int, verdict: Verdict) -> None:
+        """The destination may have it already: look, before it is uploaded again (DICOM.md §4, §5)."""
+        destination = self._destination
+        instance = await destination.box.store.read(partial(read_instance, number=number))
+        if instance is None:
+            return
+        finding = await self._looker.look(instance)
+        if finding is Finding.THERE:
+            now = self._wall()
+            found = Delivery(state=DeliveryState.SENT, since=now, evidence="found", reason=verdict.reason, sent_at=now)
+            await self._move([number], found)
+            destination.refusing = False
+        elif finding is Finding.DIFFERS:
+            text = "the destination has another instance under this SOP Instance UID"
+            await self._park(number, replace(verdict, kind=Kind.PARK, text=text))
+        elif finding is Finding.ABSENT:
+            self._look_again(number)
+        else:
+            self._cannot_look(number, silent=finding is Finding.SILENT)
 
     async def _sent(self, verdicts: Mapping[int, Verdict]) -> None:
         destination = self._destination
@@ -86,11 +126,8 @@ class Outcomes:
                 move(txn, number, destination.number, expected=_UNSENT, to=sent)
 
         await destination.box.store.write(moved)
-        destination.notebook.accepted += len(verdicts)
-        destination.guard.record_accepted()
-        for number in verdicts:
-            destination.notebook.forget(number)
-        destination.box.bells.logged.ring()
+        destination.accepted(len(verdicts))
+        self._moved_on(verdicts)
         destination.released.ring()
 
     async def _one(self, number: int, verdict: Verdict, broke: Break | None) -> None:
@@ -99,7 +136,7 @@ class Outcomes:
             case Kind.AGAIN | Kind.PENDING:
                 return
             case Kind.SPLIT:
-                notebook.keep(number, replace(notebook.of(number), alone=True))
+                notebook.refused(number, alone=True)
             case Kind.HALVE:
                 notebook.refused(number)
             case Kind.LATER:
@@ -115,75 +152,80 @@ class Outcomes:
                 notebook.refused(number, due_s=now + wait_s, verify_until_s=until, alone=True)
             case Kind.HOLD:
                 notebook.refused(number, due_s=now + HOLD_S)
-                self._raise(verdict)
+                self._blame(number, verdict)
             case _:
                 await self._park(number, verdict)
 
     async def _doubt(self, number: int, verdict: Verdict) -> None:
-        notebook, now = self._destination.notebook, self._destination.now()
+        destination = self._destination
+        notebook, now = destination.notebook, destination.now()
         others_passed = notebook.history(number).others_accepted
         lane = notebook.of(number).slow or SlowLane(now)
         lane = lane.doubted(now, others_passed=others_passed, random01=random.random())  # noqa: S311 - jitter
-        notebook.refused(number, slow=lane, alone=True, due_s=lane.backoff.due_s)
         if lane.stuck or verdict.kind is Kind.STUCK:
             stuck = Delivery(state=DeliveryState.STUCK, since=self._wall(), reason=verdict.reason, text=verdict.text)
             await self._move([number], stuck)
-            self._raise(verdict, "stuck")
-        elif lane.overdue(now):
-            self._raise(verdict, "stuck")
-
-    async def verify(self, number: int, verdict: Verdict) -> None:
-        """The destination may have it already: look, before it is uploaded again (DICOM.md §4, §5)."""
-        destination = self._destination
-        instance = await destination.box.store.read(partial(read_instance, number=number))
-        if instance is None:
             return
-        finding = await self._looker.look(instance)
-        if finding is Finding.THERE:
-            now = self._wall()
-            found = Delivery(state=DeliveryState.SENT, since=now, evidence="found", reason=verdict.reason, sent_at=now)
-            await self._move([number], found)
-            destination.notebook.forget(number)
-            destination.box.bells.logged.ring()
-        elif finding is Finding.DIFFERS:
-            text = "the destination has another instance under this SOP Instance UID"
-            await self._park(number, replace(verdict, kind=Kind.PARK, text=text))
-        else:
-            self._look_again(number)
+        notebook.refused(number, slow=lane, alone=True, due_s=lane.backoff.due_s)
+        if lane.overdue(now) or verdict.condition is not None:
+            self._blame(number, verdict)
 
     def _look_again(self, number: int) -> None:
         """Not to be seen yet: archives index late, and a 404 is no verdict before `visible_within` is over."""
         destination, now = self._destination, self._destination.now()
-        note = destination.notebook.of(number)
-        until = note.verify_until_s or now + destination.settings.visible_within_s
+        notebook = destination.notebook
+        note = notebook.of(number)
+        until = now + destination.settings.visible_within_s if note.verify_until_s is None else note.verify_until_s
         if now < until:
-            destination.notebook.refused(number, verify_until_s=until, due_s=now + LOOK_AGAIN_S, alone=True)
-            return
-        resends = note.resends + 1
-        if resends >= RESENDS:
-            hint = "It answers stored and never shows the instance. Ask whoever runs the archive; it is tried daily."
-            destination.raise_condition("stored-not-visible", hint, lasting=True)
-        due = now + (DAY_S if resends >= RESENDS else 0.0)
-        destination.notebook.refused(number, verify_until_s=None, resends=resends, due_s=due, alone=True)
+            wait_s = LOOK_AGAIN_S if isfinite(until) else DAY_S
+            notebook.refused(number, verify_until_s=until, due_s=now + wait_s, alone=True)
+        elif note.resends < RESENDS:
+            notebook.refused(number, verify_until_s=None, resends=note.resends + 1, due_s=now, alone=True)
+        else:
+            destination.blame(number, NOT_VISIBLE, NOT_VISIBLE_HINT)
+            notebook.refused(number, verify_until_s=inf, due_s=now + DAY_S, alone=True)
+
+    def _cannot_look(self, number: int, *, silent: bool) -> None:
+        """Nothing was learnt; what can never be looked for is held under a condition and not uploaded for ever."""
+        destination, now = self._destination, self._destination.now()
+        note = destination.notebook.of(number)
+        until = now + destination.settings.visible_within_s if note.verify_until_s is None else note.verify_until_s
+        if silent:
+            text = "no answer to a look for an instance"
+            destination.failed(DestinationVerdict(Standing.LATER, text=text), Phase.HTTP)
+        hopeless = not silent and now >= until
+        if hopeless:
+            hint = "It answers neither retrieve nor search, and never says stored: nothing tells what it has."
+            destination.blame(number, ConditionName.CANNOT_PROVE.value, hint)
+        wait_s = HOLD_S if hopeless else LOOK_AGAIN_S
+        destination.notebook.refused(number, verify_until_s=until, due_s=now + wait_s, alone=True)
 
     async def _park(self, number: int, verdict: Verdict) -> None:
+        destination = self._destination
+        if self._refuses_all():
+            destination.notebook.refused(number)
+            destination.misconfigured(verdict.text)
+            return
         parked = Delivery(state=DeliveryState.PARKED, since=self._wall(), reason=verdict.reason, text=verdict.text)
         await self._move([number], parked)
-        destination = self._destination
-        destination.notebook.forget(number)
-        destination.box.bells.logged.ring()
         destination.box.bells.proven.ring()
-        unparked = destination.guard.record_parked(str(number))
-        if unparked is not None:
-            await self._unpark(unparked)
-            return
-        hint = f"An instance was refused for good ({verdict.text}). See edged queue list --parked."
-        destination.raise_condition("parked", hint, lasting=True)
+        if self._refuses_all():  # since the move began
+            await self._unpark([number])
+        elif (unparked := destination.guard.record_parked(str(number))) is not None:
+            destination.misconfigured(verdict.text)
+            await self._unpark(map(int, unparked.uids))
 
-    async def _unpark(self, unparked: Unpark) -> None:
+    def _refuses_all(self) -> bool:
+        return self._destination.refusing
+
+    async def _unpark(self, numbers: Iterable[int]) -> None:
         held = Delivery(state=DeliveryState.HELD, since=self._wall())
-        await self._move([int(uid) for uid in unparked.uids], held, expected=(DeliveryState.PARKED,))
-        self._destination.misconfigured("It refused five instances in a row and took none: check its settings.")
+        await self._move(tuple(numbers), held, expected=(DeliveryState.PARKED,))
+
+    async def _too_large(self, form: WebForm, key: str, limit: int) -> None:
+        text = f"{form.length} bytes; {key} of this destination is {limit}"
+        await self._move([form.number], Delivery(state=DeliveryState.PARKED, since=self._wall(), text=text))
+        self._destination.box.bells.proven.ring()
 
     async def _move(
         self, numbers: Iterable[int], to: Delivery, *, expected: tuple[DeliveryState, ...] = _UNSENT
@@ -195,14 +237,24 @@ class Outcomes:
                 move(txn, number, destination.number, expected=expected, to=to)
 
         await destination.box.store.write(moved)
+        self._moved_on(numbers)
 
-    def _raise(self, verdict: Verdict, name: str | None = None) -> None:
-        condition = name or (verdict.condition.value if verdict.condition else "doubtful")
-        self._destination.raise_condition(condition, verdict.text, lasting=True)
+    def _moved_on(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._destination.notebook.forget(number)
+            self._destination.absolve(number)
+        self._destination.box.bells.logged.ring()
+
+    def _blame(self, number: int, verdict: Verdict) -> None:
+        condition = verdict.condition.value if verdict.condition else "doubtful"
+        self._destination.blame(number, condition, verdict.text)
 
     def _wall(self) -> float:
         return self._destination.box.clock.wall()
 
-    @staticmethod
-    def _break(heard: Silence, began_s: float) -> Break:
-        return Break(heard.sent_bytes, heard.elapsed_s)
+
+def _teaches(heard: Answer | Silence, standing: Standing) -> bool:
+    """Whether a failure may be the fault of what was sent: not when nothing was, or when the peer spoke of itself."""
+    if isinstance(heard, Silence):
+        return heard.sent_bytes > 0 and not heard.not_processed
+    return heard.status not in NOT_NOW and standing not in _AUTH_FAULTS

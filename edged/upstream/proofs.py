@@ -17,6 +17,7 @@ from edged.upstream.notes import MOST_NOTES
 from edged.upstream.retry import Backoff, Pace
 
 LOOK_AGAIN = Pace(base_s=1.0, factor=2.0, cap_s=300.0, least=0.5)
+NO_PROOF = "no-proof"
 _SENT = (DeliveryState.SENT,)
 
 
@@ -78,7 +79,7 @@ async def commit(
             sent = read_delivery(txn, number, destination.number)
             if sent is not None:
                 committed = structs.replace(sent, state=DeliveryState.COMMITTED, since=now, proof=proof.value)
-                move(txn, number, destination.number, _SENT, committed)
+                move(txn, number, destination.number, expected=_SENT, to=committed)
         if transaction_uid is not None:
             delete_ask(txn, destination.number, transaction_uid)
 
@@ -94,7 +95,7 @@ async def park_sent(destination: Destination, number: int, reason: int | None, t
     parked = Delivery(state=DeliveryState.PARKED, since=destination.box.clock.wall(), reason=reason, text=text)
 
     def aside(txn: Transaction) -> None:
-        move(txn, number, destination.number, _SENT, parked)
+        move(txn, number, destination.number, expected=_SENT, to=parked)
 
     await destination.box.store.write(aside)
     destination.absolve(number)

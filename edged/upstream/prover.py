@@ -6,7 +6,7 @@ for it now and then; meanwhile the next listed one serves. What none can prove s
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import groupby
 
@@ -20,19 +20,32 @@ from edged.upstream.asker import Asker
 from edged.upstream.commitment_values import Commitment, CommitmentVerdict
 from edged.upstream.destination import Destination
 from edged.upstream.look import Finding, Looker, compare
-from edged.upstream.outcomes import DAY_S, RESENDS
-from edged.upstream.proofs import commit, park_sent, wait_for
-from edged.upstream.retry import Backoff, BreakerState, Pace
+from edged.upstream.outcomes import NOT_VISIBLE, NOT_VISIBLE_HINT, RESENDS
+from edged.upstream.proofs import NO_PROOF, Looks, commit, park_sent, wait_for
+from edged.upstream.retry import Backoff
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 500
 """Instances proven in one round."""
 
-GATHER_S = 0.25
-"""How long to let arrivals gather before asking."""
+FAILED_S = 30.0
+LEAST_PAUSE_S = 0.05
+MOST_PAUSE_S = 60.0
+LEAST_LOOKS = 3
+"""Looks in vain before "not there" can be a verdict, however late the first one came."""
 
-LOOK_AGAIN = Pace(base_s=1.0, factor=2.0, cap_s=300.0, least=0.5)
+UNTOLD = 3
+"""Instances in a row that neither retrieve nor search says anything of: it answers neither."""
+
+_NO_COMMITMENT = (
+    "It does not offer storage commitment, and [[destination]] commitment lists no other kind of proof. "
+    'Add "search" (or "stored") to the list if that is proof enough; until then nothing is evicted.'
+)
+_NO_SEARCH = (
+    "It answers neither search nor retrieve, and offers no stronger proof that [[destination]] commitment lists. "
+    'Add "stored" to the list if that is proof enough; until then nothing is evicted.'
+)
 _SENT = (DeliveryState.SENT,)
 
 
@@ -43,41 +56,55 @@ class Prover:
         self._destination = destination
         self._looker = looker
         self._asker = asker
-        self._due: dict[int, Backoff] = {}
-        self._resends: dict[int, int] = {}
+        self._looks = Looks()
+        self._silence = Backoff()
+        self._resumed = False
 
     async def work(self) -> None:
         """Prove for ever."""
         destination = self._destination
-        await self._asker.resume()
         while True:
             logged = destination.box.bells.logged.next
             try:
                 pause = await self._round()
             except (StoreError, CredentialError) as error:
                 log.info("proving at %s: %s", destination.name, error)
-                pause = 30.0
+                pause = FAILED_S
             except Exception:
                 log.exception("proving at %s failed", destination.name)
-                pause = 30.0
-            await wait_for(logged, pause, gather_s=GATHER_S)
+                pause = FAILED_S
+            await wait_for(logged, pause, gather_s=destination.box.gather_s)
 
     async def _round(self) -> float:
         """Do what can be done now; return the seconds until there may be more."""
-        destination, now = self._destination, self._destination.now()
-        if destination.breaker.state is not BreakerState.CLOSED:
-            return destination.next_try_s()
-        leftovers, next_asked = await self._asker.check()
-        for number, verdict in leftovers:
+        destination, looks = self._destination, self._looks
+        if not self._resumed:
+            await self._asker.resume()
+            self._resumed = True
+        if not self._silence.due(destination.now()):
+            return self._silence.due_s - destination.now()
+        for number, verdict in await self._asker.check():
             await self._left(number, verdict)
-        excluded = self._asker.asked | {number for number, each in self._due.items() if not each.due(now)}
+        if self._asker.silent:
+            return self._silent()
+        if self._asker.silent is False:
+            self._silence = Backoff()
+        excluded = self._asker.asked | looks.waiting(destination.now())
         rows = await destination.box.store.read(
             partial(waiting, destination=destination.number, state=DeliveryState.SENT, leased=excluded, limit=AT_ONCE)
         )
+        rows = [row for row in rows if looks.may_try(row.number)]
         if rows and await self._prove(rows):
             return 0.0
-        times = [next_asked, *(each.due_s for each in self._due.values())]
-        return max(0.05, min((at for at in times if at is not None), default=now + 60.0) - destination.now())
+        now = destination.now()
+        times = (self._asker.next_due_s, looks.next_due_s(now), self._silence.due_s or None)
+        return max(LEAST_PAUSE_S, min((at for at in times if at is not None), default=now + MOST_PAUSE_S) - now)
+
+    def _silent(self) -> float:
+        """It gives no answer: nothing is asked for a while, and nobody is the worse for it."""
+        now = self._destination.now()
+        self._silence = self._silence.failed(now, retry_after_s=None, random01=random.random())  # noqa: S311 - jitter
+        return self._silence.due_s - now
 
     async def _prove(self, rows: Sequence[Waiting]) -> bool:
         """Use the strongest kind of proof that is to be had; return whether to go on at once."""
@@ -93,20 +120,19 @@ class Prover:
             await self._commit([row.number for row in rows], Proof.STORED)
             return len(rows) == AT_ONCE
         else:
-            self._no_proof()
-            self._postpone([row.number for row in rows])
+            self._destination.raise_condition(NO_PROOF, _NO_COMMITMENT, lasting=True)
         return False
 
     async def _left(self, number: int, verdict: CommitmentVerdict) -> None:
         """What a commitment result says of an instance that it does not commit (PS3.3 C.14.1.1)."""
         match verdict.kind:
             case Commitment.PARK:
-                text = f"commitment refused: {verdict.reason or 0:04X}H"
-                await park_sent(self._destination, number, reason=verdict.reason, text=text)
+                self._looks.forget(number)
+                await park_sent(self._destination, number, verdict.reason, f"commitment refused: {verdict.reason:04X}H")
             case Commitment.RESEND:
                 await self._look(number)
             case Commitment.NEW_UID:
-                self._due.pop(number, None)
+                self._looks.at_once(number)
             case _:
                 self._postpone([number])
 
@@ -116,76 +142,74 @@ class Prover:
         if instance is not None:
             await self._unproven(number, await self._looker.look(instance))
 
-    def _no_proof(self) -> None:
-        hint = (
-            "It does not offer storage commitment, and [[destination]] commitment lists no other kind of proof. "
-            'Add "search" (or "stored") to the list if that is proof enough; until then nothing is evicted.'
-        )
-        self._destination.raise_condition("no-proof", hint, lasting=True)
-
     async def _search(self, rows: Sequence[Waiting]) -> None:
         """Prove by search: one request a series, then one an instance for what it did not show."""
         instances = await self._destination.box.store.read(partial(_instances, rows=rows))
         ordered = sorted(instances.items(), key=lambda each: _series(each[1]))
-        proven: list[int] = []
+        untold = 0
         for (study, series), members in groupby(ordered, key=lambda each: _series(each[1])):
             shown = await self._looker.series(study, series)
+            proven: list[int] = []
             for number, instance in members:
                 found = shown.get(instance.sop_instance_uid)
                 finding = compare(found, instance) if found else await self._looker.look(instance)
+                if finding is Finding.SILENT:
+                    self._silent()
+                    return
+                self._silence = Backoff()
+                untold = untold + 1 if finding is Finding.UNKNOWN else 0
                 if finding is Finding.THERE:
                     proven.append(number)
                 else:
                     await self._unproven(number, finding)
-        if proven:
+                if untold >= UNTOLD:
+                    self._destination.raise_condition(NO_PROOF, _NO_SEARCH, lasting=True)
+                    self._postpone(instances)
+                    return
             await self._commit(proven, Proof.SEARCH)
-            self._destination.box.conditions.clear(f"no-proof:{self._destination.name}")
 
     async def _unproven(self, number: int, finding: Finding) -> None:
         """Look again later; what is not to be seen after `visible_within` is sent again (DICOM.md §5)."""
-        destination = self._destination
+        looks = self._looks.postpone(number, self._destination.now())
         if finding is Finding.DIFFERS:
             hint = "What it shows under an instance's UID is not what was sent. Compare with edged explain."
-            destination.raise_condition("proof-differs", hint, lasting=True)
-        elif finding is Finding.ABSENT and await self._overdue(number):
-            await self.send_again(number)
-            return
-        self._postpone([number])
+            self._destination.blame(number, "proof-differs", hint)
+        elif finding is Finding.ABSENT and looks >= LEAST_LOOKS and await self._overdue(number):
+            await self._send_again(number)
 
     async def _overdue(self, number: int) -> bool:
         destination = self._destination
         delivery = await destination.box.store.read(
             partial(read_delivery, number=number, destination=destination.number)
         )
-        sent_at = delivery.sent_at if delivery else destination.box.clock.wall()
-        return destination.box.clock.wall() - sent_at >= destination.settings.visible_within_s
+        now = destination.box.clock.wall()
+        return delivery is not None and now - delivery.sent_at >= destination.settings.visible_within_s
 
-    async def send_again(self, number: int) -> None:
-        """Put an instance that the destination does not have back into the queue; the third time it waits a day."""
+    async def _send_again(self, number: int) -> None:
+        """Put an instance that the destination does not have back into the queue, three times at most."""
         destination = self._destination
-        resends = self._resends[number] = self._resends.get(number, 0) + 1
-        if resends >= RESENDS:
-            hint = "It answers stored and never shows the instance. Ask whoever runs the archive; it is tried daily."
-            destination.raise_condition("stored-not-visible", hint, lasting=True)
-            destination.notebook.refused(number, due_s=destination.now() + DAY_S)
+        if self._looks.resends(number) >= RESENDS:
+            destination.blame(number, NOT_VISIBLE, NOT_VISIBLE_HINT)
+            return
+        self._looks.resent(number)
         held = Delivery(state=DeliveryState.HELD, since=destination.box.clock.wall(), text="not to be seen; sent again")
         await destination.box.store.write(
             partial(move, number=number, destination=destination.number, expected=_SENT, to=held)
         )
-        self._due.pop(number, None)
         destination.box.bells.arrived.ring()
 
     async def _commit(self, numbers: Sequence[int], proof: Proof) -> None:
+        if not numbers:
+            return
         await commit(self._destination, numbers, proof)
         for number in numbers:
-            self._due.pop(number, None)
-            self._resends.pop(number, None)
+            self._looks.forget(number)
+        self._destination.box.conditions.clear(f"{NO_PROOF}:{self._destination.name}")
 
-    def _postpone(self, numbers: Sequence[int]) -> None:
+    def _postpone(self, numbers: Iterable[int]) -> None:
         now = self._destination.now()
         for number in numbers:
-            backoff = self._due.get(number, Backoff(LOOK_AGAIN))
-            self._due[number] = backoff.failed(now, retry_after_s=None, random01=random.random())  # noqa: S311
+            self._looks.postpone(number, now)
 
 
 def _instances(txn: Transaction, rows: Sequence[Waiting]) -> dict[int, Instance]:

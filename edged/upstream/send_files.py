@@ -10,13 +10,11 @@ Invariants: every file is told of exactly once, but for those that a Stop left o
 
 import random
 import time
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import partial
-from pathlib import Path
-from typing import Protocol, cast
+from typing import TypeVar, cast
 
 import trio
 
@@ -28,6 +26,7 @@ from edged.upstream.file_walk import Found
 from edged.upstream.heard import answer_of, silence_of
 from edged.upstream.message import Body, NoAnswer
 from edged.upstream.retry import Backoff, Pace
+from edged.upstream.send_values import FileResult, Outcome, SendSettings, Stop, Watcher
 from edged.upstream.stow import store_request
 from edged.upstream.verdict_values import (
     HELD,
@@ -49,64 +48,11 @@ PATIENCE_S = 120.0
 """The longest Retry-After that somebody at a terminal is made to wait for."""
 PACE = Pace(base_s=0.5, cap_s=10.0, least=0.5)
 
+T = TypeVar("T")
+
 _AT_ONCE = frozenset({Standing.ACCEPT_XML, Standing.NEW_CONNECTION, Standing.FOLLOW})
+_UNSAID = frozenset({Kind.VERIFY, Kind.VERIFY_LATER})
 _OF_INSTANCES = frozenset({ConditionName.REFUSES_ALL, ConditionName.CANNOT_PROVE})
-
-
-class Outcome(StrEnum):
-    """What became of one file."""
-
-    STORED = "stored"
-    REFUSED = "refused"  # by the archive
-    UNPROVEN = "unproven"  # the archive did not say what became of it
-    UNREADABLE = "unreadable"  # not sent: the file itself is at fault
-    SKIPPED = "skipped"  # not sent: no DICOM file
-
-
-@dataclass(frozen=True, slots=True)
-class FileResult:
-    """The outcome of one file; `reason` is a Failure or Warning Reason, `text` says it in words."""
-
-    path: Path
-    outcome: Outcome
-    size: int = 0
-    sop_instance_uid: str = ""
-    reason: int | None = None
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Why the rest was not sent; `answered` says whether the archive ever answered, `status` how at last."""
-
-    text: str
-    answered: bool
-    status: int | None = None
-    hint: str = ""
-
-
-class Watcher(Protocol):
-    """Is told how it goes."""
-
-    def moved(self, size: int) -> None:
-        """So many more bytes are on their way; negative when a try is over."""
-
-    def paused(self, seconds: float, text: str) -> None:
-        """The next try begins after so many seconds, for this reason."""
-
-    def told(self, result: FileResult) -> None:
-        """The outcome of one file."""
-
-
-@dataclass(frozen=True, slots=True)
-class SendSettings:
-    """How to send; `headers` go with every request."""
-
-    parallel: int = 4
-    batch_files: int = 32
-    batch_bytes: int = 64 << 20
-    retries: int = 4
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +125,10 @@ class FileSender:
         """Send one request; returns what is to be tried again."""
         await self._pause(trial)
         try:
-            decision = await self._ask(trial)
+            heard, decision = await self._ask(trial)
         except FileFault as fault:
             return self._without(trial, fault)
-        again = self._sort(trial, decision)
-        standing = decision.destination
-        if standing.standing in HELD and standing.condition not in _OF_INSTANCES:
-            self._end(standing)
-        return again
+        return self._sort(trial, heard, decision)
 
     async def _pause(self, trial: Trial) -> None:
         if not trial.tries:
@@ -198,7 +140,7 @@ class FileSender:
         self._watcher.paused(pause_s, trial.why)
         await trio.sleep(pause_s)
 
-    async def _ask(self, trial: Trial) -> Decision:
+    async def _ask(self, trial: Trial) -> tuple[Answer | Silence, Decision]:
         uids = tuple(form.sop_instance_uid for form in trial.forms)
         history = History(others_accepted=self._accepted)
         context = Context(
@@ -208,10 +150,11 @@ class FileSender:
             batch_failures=trial.tries,
         )
         while True:
-            decision = decide(await self._exchange(trial.forms), uids, context)
+            heard = await self._exchange(trial.forms)
+            decision = decide(heard, uids, context)
             verdict = decision.destination
             if verdict.standing not in _AT_ONCE or context.repeated >= REPEATS:
-                return decision
+                return heard, decision
             self._target = verdict.location or self._target
             if verdict.standing is Standing.ACCEPT_XML:
                 self._accept = "application/dicom+xml"
@@ -237,37 +180,42 @@ class FileSender:
 
     # What came of it
 
-    def _sort(self, trial: Trial, decision: Decision) -> list[Trial]:
-        """Tell what is decided; returns what is to be tried again, together, in halves or one by one."""
+    def _sort(self, trial: Trial, heard: Answer | Silence, decision: Decision) -> list[Trial]:
+        """Tell what is decided; returns what is to be tried again: together, in halves or one by one."""
         verdict = decision.destination
         waits = verdict.standing is Standing.LATER
         patient = trial.tries < self._settings.retries and (verdict.retry_after_s or 0.0) <= PATIENCE_S
         apart: dict[Kind, list[FileForm]] = {Kind.AGAIN: [], Kind.HALVE: [], Kind.SPLIT: []}
+        told: list[FileForm] = []
+        steps = {uid: _next_step(each, waits=waits) for uid, each in decision.instances.items()}
         for form in trial.forms:
-            each = decision.instances[form.sop_instance_uid]
-            kind = _next_step(each, waits=waits)
-            if kind not in apart or not (patient or (kind is not Kind.AGAIN and not waits)):
-                self._tell(form, each, waited=waits)
-            else:
-                apart[kind].append(form)
-        if waits and not patient and any(_next_step(each, waits=True) in apart for each in decision.instances.values()):
+            step = steps[form.sop_instance_uid]
+            again = step in apart and (patient or not (waits or step is Kind.AGAIN))
+            (apart[step] if again else told).append(form)
+        in_vain = waits and not patient and not apart.keys().isdisjoint(steps.values())
+        if in_vain or (verdict.standing in HELD and verdict.condition not in _OF_INSTANCES):
             self._end(verdict)
-        tried = trial.tries + (waits or bool(apart[Kind.AGAIN]))
+        for form in told:
+            self._tell(form, heard, decision.instances[form.sop_instance_uid])
         groups = [tuple(apart[Kind.AGAIN]), *halves(apart[Kind.HALVE]), *((form,) for form in apart[Kind.SPLIT])]
+        tried = trial.tries + (waits or bool(apart[Kind.AGAIN]))
         why = verdict.text or next((each.text for each in decision.instances.values() if each.text), "")
         return [Trial(group, tried, verdict.retry_after_s, why) for group in groups if group]
 
-    def _tell(self, form: FileForm, verdict: Verdict, *, waited: bool) -> None:
-        stored = verdict.kind is Kind.SENT
-        self._accepted |= stored
-        reason = verdict.warning if stored else verdict.reason
-        text = reason_text(reason) if reason is not None else "" if stored else verdict.text
-        outcome = Outcome.STORED if stored else Outcome.REFUSED
-        if not stored and reason is None and (waited or verdict.kind in {Kind.VERIFY, Kind.VERIFY_LATER}):
-            outcome = Outcome.UNPROVEN
-        self._watcher.told(
-            FileResult(form.path, outcome, form.scan.length, form.sop_instance_uid, reason=reason, text=text)
-        )
+    def _tell(self, form: FileForm, heard: Answer | Silence, verdict: Verdict) -> None:
+        in_doubt = isinstance(heard, Silence) and heard.sent_bytes > 0
+        if self._stop and verdict.kind is Kind.PENDING and not in_doubt:
+            return  # the archive took nothing of it: it belongs to the rest, which the stop explains
+        if verdict.kind is Kind.SENT:
+            self._accepted = True
+            outcome, reason, text = Outcome.STORED, verdict.warning, ""
+        else:
+            unsaid = isinstance(heard, Silence) or (verdict.reason is None and verdict.kind in _UNSAID)
+            outcome = Outcome.UNPROVEN if unsaid else Outcome.REFUSED
+            reason, text = verdict.reason, verdict.text
+        if reason is not None:
+            text = reason_text(reason)
+        self._watcher.told(FileResult(form.path, outcome, form.scan.length, form.sop_instance_uid, reason, text))
 
     def _without(self, trial: Trial, fault: FileFault) -> list[Trial]:
         bad = next(form for form in trial.forms if form.path == fault.path)
@@ -315,6 +263,6 @@ def _next_step(verdict: Verdict, *, waits: bool) -> Kind:
     return verdict.kind
 
 
-async def _in_thread[T](work: Callable[[], T]) -> T:
+async def _in_thread(work: Callable[[], T]) -> T:
     """Do what waits for a disk without holding up the others; left to itself when cancelled, since it only reads."""
     return await trio.to_thread.run_sync(work, abandon_on_cancel=True)

@@ -149,6 +149,7 @@ async def forwarding(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(journal.keep)
             nursery.start_soon(forward, routes, settings.destinations, surroundings)
+            await trio.testing.wait_all_tasks_blocked()
             yield Forwarding(store, routes, clock, conditions, live, bells, door, state)
             nursery.cancel_scope.cancel()
         require_whole(store)
