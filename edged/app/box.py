@@ -20,11 +20,13 @@ from edged.origin.store import StoreTransaction
 from edged.server import TLS, Listener, Server
 from edged.services.bell import Bells
 from edged.services.commitment import CommitmentService
+from edged.services.conflicts import tell_conflicts
 from edged.services.destinations import Routes, left_behind, load_routes
 from edged.services.filling import Filling
 from edged.services.journal import Journal
 from edged.services.notifications import NotificationService
 from edged.services.retention import Retention
+from edged.services.scrub import Scrub
 from edged.services.state import StateService
 from edged.services.store_instance import FrontDoor
 from edged.services.trimming import keep_trimmed
@@ -93,6 +95,7 @@ async def assemble(settings: Settings, store: Store, clock: Clock) -> Parts:
     routes = await load_routes(store, settings.destinations)
     conditions, live, bells = Conditions(clock), Live(), Bells()
     door = FrontDoor(store, routes, clock, conditions=conditions, bells=bells)
+    door.duplicate = settings.store.duplicate
     door.max_instance_bytes = settings.origin.max_instance_bytes
     return Parts(
         settings=settings,
@@ -140,6 +143,7 @@ def _jobs(parts: Parts) -> list[Callable[[], Awaitable[None]]]:
     box = Surroundings(store, clock, live=parts.live, conditions=parts.conditions, bells=parts.bells)
     jobs: list[Callable[[], Awaitable[None]]] = [
         parts.filling.keep,
+        Scrub(store, clock, parts.conditions, bells=parts.bells).keep,
         store.keep_swept,
         store.keep_readers_checked,
         partial(keep_trimmed, store, clock, settings.notifications.keep_s),
@@ -171,6 +175,7 @@ def _tls(settings: Settings) -> TLS | None:
 
 
 def _raise_standing(parts: Parts) -> None:
+    tell_conflicts(parts.store, parts.conditions)
     if not parts.routes.required and parts.settings.commitment.evidence is not Evidence.LOCAL:
         parts.conditions.raise_(
             "no-required-destination",

@@ -17,6 +17,7 @@ _COMMANDS = {
     "status": ("edged.cli.status", "Show how the box is."),
     "check-config": ("edged.cli.check_config", "Check a configuration file."),
     "check-store": ("edged.cli.check_store", "Check the store of a box that is not running."),
+    "export": ("edged.cli.export", "Write the stored instances of a box that is not running as files."),
 }
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from edged.config.binds import Scheme, parse_bind
-from edged.config.choices import AuthKind, Exemption
+from edged.config.choices import AuthKind, Duplicate, Evidence, Exemption
 from edged.config.settings import Destination, Settings
 
 
@@ -65,6 +65,12 @@ def _destinations(settings: Settings) -> Iterator[str]:
         yield from (f"{place}.tls.{problem}" for problem in _tls(destination))
 
 
+def _no_word_is_taken_back(settings: Settings) -> Iterator[str]:
+    """A box that commits by its own word must not replace what it has committed to (DESIGN §1.5)."""
+    if settings.store.duplicate is Duplicate.REPLACE and settings.commitment.evidence is Evidence.LOCAL:
+        yield 'store.duplicate: "replace" would break what commitment.evidence = "local" promises; use "keep-both"'
+
+
 def _auth(destination: Destination) -> Iterator[str]:
     auth = destination.auth
     given = {
@@ -101,5 +107,6 @@ _CHECKS: tuple[tuple[frozenset[str], Callable[[Settings], Iterator[str]]], ...] 
     (frozenset({"origin"}), _certificate),
     (frozenset({"origin", "access"}), _nobody_gets_in_by_default),
     (frozenset({"access"}), _tokens_differ),
+    (frozenset({"store", "commitment"}), _no_word_is_taken_back),
     (frozenset(), _destinations),
 )

@@ -92,7 +92,7 @@ class StoreTransaction:
         if status is HTTPStatus.SERVICE_UNAVAILABLE:
             seconds = self._filling.retry_after_s(request.content_length or UNKNOWN_LENGTH)
             headers.append(("retry-after", str(seconds)))
-        if not all(each.again for each in stored):
+        if any(each.addressed and not each.again for each in stored):
             location = _location(request.base_url, stored)
             headers += [("content-location", location), ("location", location)]
         return Reply(status, tuple(headers), written.body)
@@ -260,7 +260,7 @@ def _tell(outcomes: list[Outcome]) -> None:
 
 
 def _report(base_url: str, outcomes: list[Outcome], stored: list[Accepted]) -> StoreReport:
-    studies = {each.study_instance_uid for each in stored}
+    studies = {each.study_instance_uid for each in stored if each.addressed}
     return StoreReport(
         stored=tuple(
             Stored(each.sop_class_uid, each.sop_instance_uid, _instance_url(base_url, each)) for each in stored
@@ -281,5 +281,7 @@ def _location(base_url: str, stored: list[Accepted]) -> str:
 
 
 def _instance_url(base_url: str, each: Accepted) -> str:
+    if not each.addressed:
+        return ""
     place = f"{each.study_instance_uid}/series/{each.series_instance_uid}/instances/{each.sop_instance_uid}"
     return f"{base_url}/studies/{place}"

@@ -7,10 +7,12 @@ exception: the next one is received as if nothing had been.
 
 from dataclasses import dataclass, replace
 
+from edged.config.choices import Duplicate
 from edged.dicom.errors import DicomError
 from edged.dicom.reasons import FailureReason
 from edged.dicom.scanner import InstanceScanner, Scan
 from edged.services.bell import Bells
+from edged.services.conflicts import tell_conflicts
 from edged.services.destinations import Routes
 from edged.store.admission import Admitted, Outcome
 from edged.store.errors import StoreError, StoreFull
@@ -21,10 +23,12 @@ from edged.store.upload import Upload
 from edged.telemetry.clock import Clock
 from edged.telemetry.conditions import Conditions, Severity
 
+_NEW = frozenset({Outcome.STORED, Outcome.REPLACED, Outcome.CONFLICT})
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The instance is durable here; `again` says that it was before."""
+    """The instance is durable here; `again` says that it was before, `addressed` that its UID leads to it."""
 
     number: int
     sop_class_uid: str
@@ -32,6 +36,7 @@ class Accepted:
     study_instance_uid: str
     series_instance_uid: str
     again: bool
+    addressed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ class FrontDoor:
         self._conditions = conditions
         self._bells = bells
         self.max_instance_bytes: int | None = None
+        self.duplicate = Duplicate.REFUSE
 
     def receive(self, source: Source, reservation: Reservation) -> "Receiving":
         """Begin an instance; `close` must follow."""
@@ -71,13 +77,15 @@ class FrontDoor:
     async def admit(self, scan: Scan, source: Source, upload: Upload) -> Accepted | Refused:
         """Make a scanned instance durable, or say why not."""
         try:
-            admitted = await upload.admit(self._record(scan, source))
+            admitted = await upload.admit(self._record(scan, source), duplicate=self.duplicate)
         except StoreError as error:
             return _no_room(error, scan)
-        if admitted.outcome is Outcome.STORED:
+        if admitted.outcome in _NEW:
             self._bells.arrived.ring()
             self._bells.logged.ring()
             self._tell_inconsistent(scan, admitted)
+        if admitted.outcome is Outcome.CONFLICT:
+            tell_conflicts(self.store, self._conditions)
         return _answer(scan, admitted)
 
     def _record(self, scan: Scan, source: Source) -> Instance:
@@ -191,6 +199,7 @@ def _answer(scan: Scan, admitted: Admitted) -> Accepted | Refused:
         study_instance_uid=scan.study_instance_uid,
         series_instance_uid=scan.series_instance_uid,
         again=admitted.outcome is Outcome.SAME,
+        addressed=admitted.addressed,
     )
 
 

@@ -4,7 +4,10 @@
 outlive its transaction without an error and then show reused pages.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
+
+import lmdb
 
 from edged.dicom.digests import new_digest
 from edged.store.errors import InstanceGone
@@ -75,7 +78,10 @@ def view_chunks(txn: Transaction, number: int, *, first: int, count: int) -> Ite
     """Yield views of `count` chunks, valid only inside the transaction; raises InstanceGone when one is missing."""
     rows = txn.rows(CHUNKS, u64_key(number), start=chunk_key(number, first))
     for expected in range(first, first + count):
-        row = next(rows, None)
+        try:
+            row = next(rows, None)
+        except lmdb.Error as error:
+            raise InstanceGone(f"chunk {expected} of instance number {number} cannot be read: {error}") from error
         if row is None or read_chunk_key(row[0])[1] != expected:
             raise InstanceGone(f"chunk {expected} of instance number {number} is missing")
         yield row[1]
@@ -89,9 +95,14 @@ def read_chunks(txn: Transaction, number: int, *, first: int, count: int) -> lis
 def stored_digest(txn: Transaction, number: int, size: int) -> bytes:
     """Return the digest of the chunks that `size` bytes take; raises InstanceGone when one is missing."""
     digest = new_digest()
-    for chunk in view_chunks(txn, number, first=0, count=chunk_count(size)):
-        digest.update(chunk)
+    hash_chunks(txn, number, digest=digest, first=0, count=chunk_count(size))
     return digest.digest()
+
+
+def hash_chunks(txn: Transaction, number: int, *, digest: "hashlib._Hash", first: int, count: int) -> None:
+    """Update a digest with `count` chunks, without a copy; raises InstanceGone when one is missing."""
+    for chunk in view_chunks(txn, number, first=first, count=count):
+        digest.update(chunk)
 
 
 def delete_chunks(txn: Transaction, number: int, limit: int = DELETE_CHUNKS) -> bool:

@@ -5,6 +5,7 @@ refused as foreign. So: open in a temporary folder, write the schema, preallocat
 both and the folder, rename, fsync the parent (DESIGN §3).
 """
 
+import contextlib
 import errno
 import os
 import shutil
@@ -70,6 +71,18 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder, and those above it that are missing; their entries are durable when this returns.
+
+    Raises OSError.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=mode, exist_ok=True)
+    sync_folder(folder.parent)
+
+
 def create(data_dir: Path, capacity: int) -> None:
     """Make an empty store of `capacity` bytes in `data_dir`; raises StoreUnavailable."""
     if capacity < LEAST_CAPACITY:
@@ -88,6 +101,8 @@ def create(data_dir: Path, capacity: int) -> None:
     sync_folder(unfinished)
     unfinished.rename(data_dir / STORE)
     sync_folder(data_dir)
+    with contextlib.suppress(PermissionError):  # who may not read the parent did not make the data directory in it
+        sync_folder(data_dir.parent)
 
 
 def _fill(folder: Path, capacity: int) -> None:

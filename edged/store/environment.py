@@ -16,7 +16,7 @@ import lmdb
 import msgspec
 
 from edged.store.counters import standing
-from edged.store.creation import HATCH, MIB, STORE, create, open_environment, preallocate
+from edged.store.creation import HATCH, MIB, STORE, create, make_folder, open_environment, preallocate
 from edged.store.errors import StoreDamaged, StoreLocked, StoreTooNew, StoreUnavailable
 from edged.store.records import Standing
 from edged.store.schema import BY_SOP_INSTANCE, BY_STUDY, INSTANCES, META, TABLES, VERSION, Table
@@ -69,7 +69,7 @@ class Environment:
 def owned(data_dir: Path) -> Iterator[None]:
     """Hold the exclusive lock of a data directory; raises StoreLocked when another process has it."""
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(data_dir, 0o700)
         descriptor = os.open(data_dir / OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreUnavailable(
@@ -122,11 +122,13 @@ def _default_capacity(data_dir: Path) -> int:
 
 
 @contextmanager
-def inspected(data_dir: Path, tables: Sequence[Table] = TABLES) -> Iterator[Environment]:
+def inspected(
+    data_dir: Path, tables: Sequence[Table] = TABLES, *, useful: Sequence[Table] = ()
+) -> Iterator[Environment]:
     """Open the store in an owned data directory read-only, whatever its tables say, and close it at the end.
 
-    Raises StoreError, for damage that shows inside the block too. Only `tables` are opened: a damaged one does not
-    keep the others from being read.
+    Raises StoreError, for damage that shows inside the block too. Only `tables` are opened, and what can be opened of
+    those that are merely `useful`: a damaged one does not keep the others from being read.
     """
     folder = data_dir / STORE
     try:
@@ -135,7 +137,7 @@ def inspected(data_dir: Path, tables: Sequence[Table] = TABLES) -> Iterator[Envi
     except (lmdb.Error, OSError) as error:
         raise StoreDamaged(f"{folder} is not a store that can be opened: {error}. Nothing was changed.") from error
     try:
-        environment = Environment(env, size, tables)
+        environment = Environment(env, size, [*tables, *(table for table in useful if _opens(env, table))])
         if META in tables:
             _require_known_schema(environment, folder)
         yield environment
@@ -143,6 +145,14 @@ def inspected(data_dir: Path, tables: Sequence[Table] = TABLES) -> Iterator[Envi
         raise StoreDamaged(f"the store in {folder} is damaged: {error}. Nothing was changed.") from error
     finally:
         env.close()
+
+
+def _opens(env: lmdb.Environment, table: Table) -> bool:
+    try:
+        env.open_db(table.name.encode())
+    except lmdb.Error:
+        return False
+    return True
 
 
 def _require_known_schema(environment: Environment, folder: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from msgspec import structs
 
-from edged.store.records import Instance, Series, Study
+from edged.store.records import Instance, Series, Study, unpack
 from edged.store.schema import (
     BY_SOP_INSTANCE,
     BY_STUDY,
@@ -16,6 +16,7 @@ from edged.store.schema import (
     SERIES,
     STUDIES,
     number_at_end,
+    read_u64,
     sop_instance_key,
     study_prefix,
     u64_key,
@@ -24,6 +25,12 @@ from edged.store.schema import (
 from edged.store.transaction import Transaction
 
 PATIENT_ID, ISSUER, BIRTH_DATE = "PatientID", "IssuerOfPatientID", "PatientBirthDate"
+
+
+def all_instances(txn: Transaction, after: int = 0) -> Iterator[tuple[int, Instance]]:
+    """Yield every instance with a number above `after`, conflicts too, in the order in which they came."""
+    for key, value in txn.rows(INSTANCES, start=u64_key(after + 1)):
+        yield read_u64(key), unpack(Instance, value)
 
 
 def instances_under(txn: Transaction, sop_instance_uid: str) -> Iterator[tuple[int, Instance]]:

@@ -12,7 +12,7 @@ from itertools import groupby
 from edged.store.chunks import chunk_count, stored_digest
 from edged.store.counters import FIRST_EVENT, NEXT_EVENT, NEXT_INSTANCE, queue_bytes, queue_rows, standing
 from edged.store.errors import InstanceGone
-from edged.store.instances import place_of
+from edged.store.instances import all_instances, place_of
 from edged.store.queue import evictable_key, standing_of
 from edged.store.records import (
     CommitmentRequest,
@@ -90,7 +90,7 @@ def check_deep(txn: Transaction, advance: Callable[[int], None]) -> Iterator[str
 
     `advance` is told of the bytes of each instance when it has been read.
     """
-    for number, instance in _all_instances(txn):
+    for number, instance in all_instances(txn):
         try:
             if stored_digest(txn, number, instance.size) != instance.file_digest:
                 yield f"{_named(number, instance)} holds other bytes than were stored"
@@ -103,22 +103,17 @@ def _named(number: int, instance: Instance) -> str:
     return f"instance {number} ({instance.sop_instance_uid})"
 
 
-def _all_instances(txn: Transaction) -> Iterator[tuple[int, Instance]]:
-    for key, value in txn.rows(INSTANCES):
-        yield read_u64(key), unpack(Instance, value)
-
-
 def _chunks(txn: Transaction) -> Iterator[str]:
     """Every chunk belongs to a record or is unowned."""
     for number, _ in groupby(txn.rows(CHUNKS), lambda row: read_chunk_key(row[0])[0]):
         recorded = txn.get(INSTANCES, u64_key(number)) is not None
         if recorded == (txn.get(UNOWNED, u64_key(number)) is not None):
-            yield f"chunks of number {number} are {'both' if recorded else 'neither'} recorded and unowned"
+            yield f"chunks of number {number} are {'both recorded and' if recorded else 'neither recorded nor'} unowned"
 
 
 def _sizes(txn: Transaction) -> Iterator[str]:
     """A record's chunks are all there, all but the last are full, and they have its size."""
-    for number, instance in _all_instances(txn):
+    for number, instance in all_instances(txn):
         count = size = 0
         whole = True
         for count, (key, value) in enumerate(txn.rows(CHUNKS, u64_key(number)), start=1):
@@ -131,7 +126,7 @@ def _sizes(txn: Transaction) -> Iterator[str]:
 def _instances(txn: Transaction) -> Iterator[str]:
     """Each record has its index rows and its deliveries; its number was given out. A conflict is in no study."""
     conflicts = 0
-    for number, instance in _all_instances(txn):
+    for number, instance in all_instances(txn):
         conflicts += instance.conflict
         if txn.get(BY_SOP_INSTANCE, sop_instance_key(instance.sop_instance_uid, number)) is None:
             yield f"{_named(number, instance)} is missing in by_sop_instance"
@@ -169,7 +164,7 @@ def _studies(txn: Transaction) -> Iterator[str]:
         if rows != unpack(Study, value).instances:
             yield f"study {bytes(key).decode()} counts {unpack(Study, value).instances} instances and has {rows}"
     counted = Counter(
-        uid_key(instance.series_instance_uid) for _, instance in _all_instances(txn) if not instance.conflict
+        uid_key(instance.series_instance_uid) for _, instance in all_instances(txn) if not instance.conflict
     )
     for key, value in txn.rows(SERIES):
         if counted.pop(bytes(key), 0) != unpack(Series, value).instances:
@@ -203,7 +198,7 @@ def _queue(txn: Transaction) -> Iterator[str]:
 def _evictable(txn: Transaction) -> Iterator[str]:
     """Exactly the committed instances are in the order of eviction."""
     committed = 0
-    for number, instance in _all_instances(txn):
+    for number, instance in all_instances(txn):
         if standing_of(txn, number, instance) is Standing.COMMITTED:
             committed += 1
             if txn.get(EVICTABLE, evictable_key(txn, number, instance)) is None:
@@ -224,7 +219,7 @@ def _remembered(txn: Transaction) -> Iterator[str]:
 
 def _counters(txn: Transaction) -> Iterator[str]:
     """Each counter equals what it caches."""
-    standings = Counter(standing_of(txn, number, instance) for number, instance in _all_instances(txn))
+    standings = Counter(standing_of(txn, number, instance) for number, instance in all_instances(txn))
     for value in Standing:
         if txn.counter(standing(value)) != standings[value]:
             yield f"{txn.counter(standing(value))} instances are counted as {value}, {standings[value]} are"

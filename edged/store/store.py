@@ -87,6 +87,10 @@ class Store:
                 del self._pinned[number]
                 self._unowned.set()
 
+    def busy(self, *, besides: int | None = None) -> bool:
+        """Whether instances are arriving, or others than `besides` are being read."""
+        return self.writer.arriving > 0 or any(number != besides for number in self._pinned)
+
     async def stream(self, number: int, size: int) -> AsyncGenerator[list[bytes], None]:
         """Yield the stored bytes of an instance in batches of chunks; raises InstanceGone."""
         with self.pinned(number):

@@ -101,14 +101,20 @@ def compare(found: DataSet, instance: Instance) -> Finding:
     """Say whether what an archive shows is the instance that is stored here."""
     if text_of(found, _SOP_CLASS) not in {"", instance.sop_class_uid}:
         return Finding.DIFFERS
-    syntax = text_of(found, _TRANSFER_SYNTAX)
-    if syntax and syntax != leaving_transfer_syntax(instance):
+    syntaxes = _texts(found, _TRANSFER_SYNTAX)
+    if syntaxes and leaving_transfer_syntax(instance) not in syntaxes:
         return Finding.DIFFERS
     for keyword, tag in _COMPARED.items():
         theirs, ours = text_of(found, tag), _ours(instance, keyword)
         if theirs and ours and _value(theirs) != _value(ours):
             return Finding.DIFFERS
     return Finding.THERE
+
+
+def _texts(found: DataSet, tag: str) -> set[str]:
+    """Every value of an attribute: an archive may offer an instance in several transfer syntaxes."""
+    attribute = found.get(tag)
+    return {str(value).strip(" \0") for value in attribute.values if value} if attribute else set()
 
 
 def _ours(instance: Instance, keyword: str) -> str:

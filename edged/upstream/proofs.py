@@ -90,7 +90,7 @@ async def commit(
     destination.box.bells.logged.ring()
 
 
-async def park_sent(destination: Destination, number: int, reason: int | None, text: str) -> None:
+async def park_sent(destination: Destination, number: int, *, reason: int | None, text: str) -> None:
     """Set a sent instance aside: the destination will not keep it."""
     parked = Delivery(state=DeliveryState.PARKED, since=destination.box.clock.wall(), reason=reason, text=text)
 

@@ -21,7 +21,7 @@ from edged.upstream.commitment_values import Commitment, CommitmentVerdict
 from edged.upstream.destination import Destination
 from edged.upstream.look import Finding, Looker, compare
 from edged.upstream.outcomes import NOT_VISIBLE, NOT_VISIBLE_HINT, RESENDS
-from edged.upstream.proofs import NO_PROOF, Looks, commit, park_sent, wait_for
+from edged.upstream.proofs import LOOK_AGAIN, NO_PROOF, Looks, commit, park_sent, wait_for
 from edged.upstream.retry import Backoff
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Prover:
         self._looker = looker
         self._asker = asker
         self._looks = Looks()
-        self._silence = Backoff()
+        self._silence = Backoff(LOOK_AGAIN)
         self._resumed = False
 
     async def work(self) -> None:
@@ -82,13 +82,13 @@ class Prover:
             await self._asker.resume()
             self._resumed = True
         if not self._silence.due(destination.now()):
-            return self._silence.due_s - destination.now()
+            return max(LEAST_PAUSE_S, self._silence.due_s - destination.now())
         for number, verdict in await self._asker.check():
             await self._left(number, verdict)
         if self._asker.silent:
             return self._silent()
         if self._asker.silent is False:
-            self._silence = Backoff()
+            self._silence = Backoff(LOOK_AGAIN)
         excluded = self._asker.asked | looks.waiting(destination.now())
         rows = await destination.box.store.read(
             partial(waiting, destination=destination.number, state=DeliveryState.SENT, leased=excluded, limit=AT_ONCE)
@@ -104,7 +104,7 @@ class Prover:
         """It gives no answer: nothing is asked for a while, and nobody is the worse for it."""
         now = self._destination.now()
         self._silence = self._silence.failed(now, retry_after_s=None, random01=random.random())  # noqa: S311 - jitter
-        return self._silence.due_s - now
+        return max(LEAST_PAUSE_S, self._silence.due_s - now)
 
     async def _prove(self, rows: Sequence[Waiting]) -> bool:
         """Use the strongest kind of proof that is to be had; return whether to go on at once."""
@@ -128,7 +128,8 @@ class Prover:
         match verdict.kind:
             case Commitment.PARK:
                 self._looks.forget(number)
-                await park_sent(self._destination, number, verdict.reason, f"commitment refused: {verdict.reason:04X}H")
+                text = f"commitment refused: {verdict.reason:04X}H"
+                await park_sent(self._destination, number, reason=verdict.reason, text=text)
             case Commitment.RESEND:
                 await self._look(number)
             case Commitment.NEW_UID:
@@ -156,7 +157,7 @@ class Prover:
                 if finding is Finding.SILENT:
                     self._silent()
                     return
-                self._silence = Backoff()
+                self._silence = Backoff(LOOK_AGAIN)
                 untold = untold + 1 if finding is Finding.UNKNOWN else 0
                 if finding is Finding.THERE:
                     proven.append(number)

@@ -73,12 +73,16 @@ class Forwarding:
         """Admit made-up instances."""
         return await self.take(*(made(name, **how) for name in names))
 
+    def numbers(self, *uids: str) -> list[int]:
+        """The instance numbers."""
+        found = [self.store.read_now(partial(find_instance, sop_instance_uid=uid)) for uid in uids]
+        return [each[0] for each in found if each is not None]
+
     def delivery(self, uid: str, destination: str = "archive") -> Delivery:
         """How far an instance is."""
-        found = self.store.read_now(partial(find_instance, sop_instance_uid=uid))
-        assert found is not None
-        number = self.routes.ids[destination]
-        delivery = self.store.read_now(partial(read_delivery, number=found[0], destination=number))
+        [number] = self.numbers(uid)
+        there = self.routes.ids[destination]
+        delivery = self.store.read_now(partial(read_delivery, number=number, destination=there))
         assert delivery is not None
         return delivery
 
@@ -117,7 +121,8 @@ class Forwarding:
         self.clock.advance(seconds)
         self.bells.arrived.ring()
         self.bells.logged.ring()
-        await trio.testing.wait_all_tasks_blocked(QUIET_S)
+        with trio.fail_after(WITHIN_S):
+            await trio.testing.wait_all_tasks_blocked(QUIET_S)
 
 
 def destination(url: str, name: str = "archive", **keys: str) -> str:

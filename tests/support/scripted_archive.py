@@ -210,9 +210,10 @@ class ScriptedArchive:
         if reply.reset:
             _reset(stream)
             return False
-        headers = [*reply.headers, ("content-length", str(len(reply.body)))]
+        sent = b"" if reply.status == HTTPStatus.NO_CONTENT else reply.body
+        headers = [*reply.headers, ("content-length", str(len(sent)))]
         head = connection.send(h11.Response(status_code=reply.status, headers=headers, reason=b"X"))
-        body = connection.send(h11.Data(data=reply.body))
+        body = connection.send(h11.Data(data=sent))
         await stream.send_all((head or b"") + (body or b"") + (connection.send(h11.EndOfMessage()) or b""))
         return connection.our_state is h11.DONE and connection.their_state is h11.DONE
 

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from edged.config.choices import Duplicate
 from edged.store.admission import Admitted
 from edged.store.integrity import check
 from edged.store.records import Instance
@@ -33,14 +34,16 @@ def instance_of(data: bytes, uid: str, **changes: object) -> Instance:
     return Instance(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-async def put(store: Store, data: bytes, uid: str, **changes: object) -> Admitted:
+async def put(
+    store: Store, data: bytes, uid: str, *, duplicate: Duplicate = Duplicate.REFUSE, **changes: object
+) -> Admitted:
     """Upload bytes in uneven pieces and admit them."""
     reservation = store.space.open()
     try:
         async with upload(store, reservation) as begun:
             for at in range(0, len(data), 100_003):
                 await begun.add(data[at : at + 100_003])
-            return await begun.admit(instance_of(data, uid, **changes))
+            return await begun.admit(instance_of(data, uid, **changes), duplicate=duplicate)
     finally:
         reservation.close()
 

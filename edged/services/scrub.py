@@ -1,0 +1,151 @@
+"""The scrub: reads what is stored, slowly and for ever, and says when bytes are not those that came in.
+
+One instance at a time, paced so that a full store takes about a week, and never in the way: it waits while instances
+arrive or leave, though not for ever, so that a box that is never idle is read too. It begins anywhere, so that one that
+is switched off every night is read through all the same. It repairs nothing: what a destination gives back is the same
+data set at best, not the same file.
+"""
+
+import logging
+import random
+from enum import Enum
+from functools import partial
+
+import trio
+
+from edged.dicom.digests import new_digest
+from edged.dicomweb.event_report import EventKind
+from edged.services.bell import Bells
+from edged.store.chunks import READ_CHUNKS, chunk_count, hash_chunks
+from edged.store.counters import NEXT_INSTANCE
+from edged.store.errors import InstanceGone
+from edged.store.events import append_event
+from edged.store.instances import all_instances
+from edged.store.queue import read_instance
+from edged.store.records import Event, Instance
+from edged.store.space import OVERHEAD_BYTES
+from edged.store.store import Store
+from edged.store.transaction import Transaction
+from edged.telemetry.clock import Clock
+from edged.telemetry.conditions import Conditions, Severity
+
+log = logging.getLogger(__name__)
+
+FAILED = "scrub-failed"
+
+PASS_S = 7 * 86_400.0
+"""How long a full store takes."""
+
+REST_S = 6 * 3600.0
+"""Between the end of one pass and the next, which in an almost empty store would come every few seconds."""
+
+LEAST_PAUSE_S = 0.5
+BREATH_S = 0.05
+"""After each batch of chunks: about 20 MiB/s at most."""
+
+LOOK_AGAIN_S = 1.0
+PATIENCE = 600
+"""Looks at a busy store before an instance is read all the same."""
+
+NAMED = 10
+KEPT = 1000
+
+
+class Verdict(Enum):
+    """What the bytes of an instance are."""
+
+    GOOD = "good"
+    BAD = "bad"
+    GONE = "gone"
+
+
+class Scrub:
+    """Reads one store; knows which instances it found bad since the start."""
+
+    def __init__(self, store: Store, clock: Clock, conditions: Conditions, *, bells: Bells) -> None:
+        self._store = store
+        self._clock = clock
+        self._conditions = conditions
+        self._bells = bells
+        self._bad: dict[int, str] = {}
+
+    async def keep(self) -> None:
+        """Read for ever, from anywhere on; runs until cancelled. Raises StoreError."""
+        last = await self._store.read(lambda txn: txn.counter(NEXT_INSTANCE))
+        after = random.randrange(last + 1)  # noqa: S311 - any will do
+        while True:
+            after = await self.step(after)
+
+    async def step(self, after: int) -> int:
+        """Read the instance after a number, then pause; return its number, 0 at the end of a pass."""
+        found = await self._store.read(partial(_next, after=after))
+        if found is None:
+            await self._forget_gone()
+            await trio.sleep(REST_S)
+            return 0
+        number, instance = found
+        await self._wait_quiet()
+        verdict = await self.verify(number, instance)
+        await self._judge(number, instance, verdict)
+        await trio.sleep(max(LEAST_PAUSE_S, PASS_S * (instance.size + OVERHEAD_BYTES) / self._store.space.soft_cap))
+        return number
+
+    async def verify(self, number: int, instance: Instance) -> Verdict:
+        """Read one instance and compare it with its digest. Raises StoreError."""
+        digest, total = new_digest(), chunk_count(instance.size)
+        try:
+            with self._store.pinned(number):
+                for first in range(0, total, READ_CHUNKS):
+                    count = min(READ_CHUNKS, total - first)
+                    await self._store.read(partial(hash_chunks, digest=digest, number=number, first=first, count=count))
+                    await trio.sleep(LOOK_AGAIN_S if self._store.busy(besides=number) else BREATH_S)
+        except InstanceGone:
+            present = await self._store.read(partial(read_instance, number=number))
+            return Verdict.GONE if present is None else Verdict.BAD
+        return Verdict.GOOD if digest.digest() == instance.file_digest else Verdict.BAD
+
+    async def _wait_quiet(self) -> None:
+        for _ in range(PATIENCE):
+            if not self._store.busy():
+                return
+            await trio.sleep(LOOK_AGAIN_S)
+
+    async def _judge(self, number: int, instance: Instance, verdict: Verdict) -> None:
+        if verdict is not Verdict.BAD:
+            if self._bad.pop(number, None) is not None:
+                self._tell()
+            return
+        if number in self._bad or len(self._bad) == KEPT:
+            return
+        log.error("instance number %d holds other bytes than were stored", number)
+        self._bad[number] = instance.sop_instance_uid
+        if not self._tell():
+            await self._store.write(partial(append_event, event=self._event(instance)))
+            self._bells.logged.ring()
+
+    async def _forget_gone(self) -> None:
+        """Bad ones that are no longer stored are nobody's trouble."""
+        for number in list(self._bad):
+            if await self._store.read(partial(read_instance, number=number)) is None:
+                del self._bad[number]
+        self._tell()
+
+    def _tell(self) -> bool:
+        """Raise or clear the condition; return whether that wrote an event."""
+        if not self._bad:
+            return self._conditions.clear(FAILED)
+        named = ", ".join(list(self._bad.values())[-NAMED:])
+        more = f" and {len(self._bad) - NAMED} more" if len(self._bad) > NAMED else ""
+        hint = (
+            f"Damaged in the store: {named}{more}. The disk or card is failing: replace it. Send these again from "
+            "where they came, or get them from the archive if it has committed to them; edged export saves the others."
+        )
+        return self._conditions.raise_(FAILED, Severity.CRITICAL, hint)
+
+    def _event(self, instance: Instance) -> Event:
+        text = f"Damaged in the store: {instance.sop_instance_uid}"
+        return Event(kind=EventKind.CONDITION_RAISED, time=self._clock.wall(), destination=FAILED, text=text)
+
+
+def _next(txn: Transaction, after: int) -> tuple[int, Instance] | None:
+    return next(all_instances(txn, after), None)
