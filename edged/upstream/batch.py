@@ -23,17 +23,23 @@ def choose_batch(
     first = next((row for row in rows if row.study != last_study), rows[0] if rows else None)
     if first is None:
         return []
-    if notebook.of(first.number).alone:
+    if _alone(first, notebook):
         return [first]
     batch, total = [first], first.size + PART_BYTES
     for row in rows:
-        if row.study != first.study or row.number == first.number or notebook.of(row.number).alone:
+        if row.study != first.study or row.number == first.number or _alone(row, notebook):
             continue
         total += row.size + PART_BYTES
         if not size.fits(len(batch) + 1, total):
             break
         batch.append(row)
     return batch
+
+
+def _alone(row: Waiting, notebook: Notebook) -> bool:
+    """Whether an instance goes by itself: a note says so, or it has to be asked for first."""
+    note = notebook.of(row.number)
+    return note.alone or (row.ask_first and not note.asked)
 
 
 def choose_probe(rows: Sequence[Waiting], last_probed: int) -> list[Waiting]:

@@ -19,7 +19,8 @@ class Note:
     """One instance: `alone` means never in a batch; times are seconds of the monotonic clock.
 
     `failures` counts requests that failed with it for reasons that may be its own. With `verify_until_s` set it is
-    looked for and not uploaded: until then its absence says nothing.
+    looked for and not uploaded: until then its absence says nothing. `asked`: it was looked for because it had been
+    committed before an eviction, and was not there.
     """
 
     alone: bool = False
@@ -31,6 +32,7 @@ class Note:
     accepted_before: int = 0
     verify_until_s: float | None = None
     resends: int = 0
+    asked: bool = False
 
 
 class Notebook:

@@ -97,10 +97,7 @@ class Outcomes:
             return
         finding = await self._looker.look(instance)
         if finding is Finding.THERE:
-            now = self._wall()
-            found = Delivery(state=DeliveryState.SENT, since=now, evidence="found", reason=verdict.reason, sent_at=now)
-            await self._move([number], found)
-            destination.refusing = False
+            await self._found(number, verdict.reason)
         elif finding is Finding.DIFFERS:
             text = "the destination has another instance under this SOP Instance UID"
             await self._park(number, replace(verdict, kind=Kind.PARK, text=text))
@@ -108,6 +105,22 @@ class Outcomes:
             self._look_again(number)
         else:
             self._cannot_look(number, silent=finding is Finding.SILENT)
+
+    async def found_before(self, number: int) -> bool:
+        """Whether the destination still has what was committed there before an eviction: then nothing is uploaded."""
+        notebook = self._destination.notebook
+        instance = await self._destination.box.store.read(partial(read_instance, number=number))
+        if instance is not None and await self._looker.look(instance) is Finding.THERE:
+            await self._found(number, None)
+            return True
+        notebook.keep(number, replace(notebook.of(number), asked=True))
+        return False
+
+    async def _found(self, number: int, reason: int | None) -> None:
+        now = self._wall()
+        found = Delivery(state=DeliveryState.SENT, since=now, evidence="found", reason=reason, sent_at=now)
+        await self._move([number], found)
+        self._destination.refusing = False
 
     async def _sent(self, verdicts: Mapping[int, Verdict]) -> None:
         destination = self._destination

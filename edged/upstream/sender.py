@@ -147,6 +147,8 @@ class Sender:
             if forms and self._destination.notebook.of(forms[0].number).verify_until_s is not None:
                 await self._outcomes.verify(forms[0].number, Verdict(Kind.VERIFY))
                 return
+            if forms and self._to_be_asked(rows[0]) and await self._outcomes.found_before(forms[0].number):
+                return
             await self._send(Batch(await self._outcomes.without_too_large(forms)))
         except CredentialError as error:
             hint = "The file with its credential cannot be used."
@@ -160,6 +162,9 @@ class Sender:
         except Exception:
             log.exception("sending to %s failed", self._destination.name)
             self._stumble(rows)
+
+    def _to_be_asked(self, row: Waiting) -> bool:
+        return row.ask_first and not self._destination.notebook.of(row.number).asked
 
     def _stumble(self, rows: Sequence[Waiting]) -> None:
         """It broke on this side: each tries again by its own back-off, alone, and the destination is not to blame."""
