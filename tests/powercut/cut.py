@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 
 from tests.powercut.disk import ROOT, SECTOR, Data, Disk, Names, Pending, Size, renamed, runs
@@ -61,6 +62,12 @@ class Cut:
         return hashlib.blake2b(repr((disk.epoch, told)).encode(), digest_size=12).digest()
 
 
+def all_kept(disk: Disk) -> Cut:
+    """The cut that loses nothing: what the machine itself saw."""
+    kept = (Kept(each, tuple(_sectors(each, random.Random(0), torn=False))) for each in disk.pending)
+    return Cut(Style.EVERYTHING, tuple(kept), None)
+
+
 def choose(disk: Disk, rng: random.Random) -> Cut:
     """Choose what the cut keeps of what is pending now."""
     style = rng.choice(list(Style))
@@ -87,7 +94,7 @@ def _sectors(pending: Pending, rng: random.Random, *, torn: bool) -> Iterator[tu
         return
     tears = sorted({begin, end, *(rng.randrange(begin, end) for _ in range(rng.randrange(1, MOST_TEARS)))})
     keeps = rng.random() < 0.5
-    for low, high in zip(tears, tears[1:], strict=False):
+    for low, high in pairwise(tears):
         if keeps:
             yield from runs(pending, low, high)
         keeps = not keeps

@@ -3,7 +3,8 @@
 `Disk` takes the records one by one. Everything that is not synced is pending: the sectors of a write, a file's new
 size, and each change of directory entries are pending on their own, and a power cut keeps any subset of them. A flush
 makes durable what had ended before it began, and nothing else: entries only by a flush of their folder, contents and
-size only by one of the file. A write through an O_DSYNC descriptor takes its own sectors with it. A rename is atomic.
+size only by one of the file. A write through an O_DSYNC descriptor takes its own sectors and the file's size with it. A
+rename is atomic.
 The durable contents lie in one sparse file for each inode; a pending write is a view into the recording.
 """
 
@@ -139,7 +140,9 @@ class Disk:
         for each in running:
             each.ended = True
         if begun.durable:
-            self._settle(running)
+            node = self._node(begun.inode)
+            sizes = [each for each in self.pending if isinstance(each, Size) and each.node == node]
+            self._settle([*sizes, *running])
 
     def _done(self, begun: Record, record: Record, running: list[Pending]) -> None:
         for each in running:
@@ -188,12 +191,16 @@ class Disk:
                 older.append(each)
             elif isinstance(each, Names):
                 _rename(self.names, each)
+                for one in older:
+                    if isinstance(one, Names):
+                        one.changes = {place: node for place, node in one.changes.items() if place not in each.changes}
             elif isinstance(each, Size):
                 self.sizes[each.node] = each.size
                 os.ftruncate(self._files[each.node], each.size)
+                older = [one for one in older if not (isinstance(one, Size) and one.node == each.node)]
             else:
                 self._store(each, older)
-        self.pending = older
+        self.pending = [each for each in older if not isinstance(each, Names) or each.changes]
 
     def _store(self, data: Data, older: list[Pending]) -> None:
         for begin, end in runs(data, data.sectors.start, data.sectors.stop):
@@ -222,10 +229,20 @@ class Disk:
         return Data(node, first, memoryview(content))
 
     def _cached(self, node: int, number: int) -> bytes:
+        """What a read of one sector would give now; zeros beyond what the file was cut to."""
+        limit = (number + 1) * SECTOR
+        content = None
         for each in reversed(self.pending):
-            if isinstance(each, Data) and each.node == node and number in each.sectors and number not in each.gone:
-                return bytes(each.sector(number))
-        return os.pread(self._files[node], SECTOR, number * SECTOR).ljust(SECTOR, b"\0")
+            if isinstance(each, Names) or each.node != node:
+                continue
+            if isinstance(each, Size):
+                limit = min(limit, each.size)
+            elif number in each.sectors and number not in each.gone:
+                content = bytes(each.sector(number))
+                break
+        if content is None:
+            content = os.pread(self._files[node], SECTOR, number * SECTOR)
+        return content[: max(0, limit - number * SECTOR)].ljust(SECTOR, b"\0")
 
     def _new(self, inode: int) -> int:
         node = len(self._files) + len(self._folders)

@@ -21,7 +21,9 @@ from tests.support.stow_kit import CT, MULTIPART, Named, json_report, made, mult
 
 SENDERS = 6
 STUDIES = 12
-SMALL, MIDDLE, LARGE = 150, 16, 3
+WHOLE = (150, 16, 3)
+"""How many small, middle and large instances the load of a recording has: about 50 MB."""
+
 DUPLICATE_REASON = 0x0111
 ANSWER_WITHIN_S = 60
 
@@ -34,17 +36,18 @@ class Part:
     data: bytes
 
 
-def instances(seed: int) -> list[Part]:
-    """Make all instances of a load; about 45 MB."""
+def instances(seed: int, counts: tuple[int, int, int] = WHOLE) -> list[Part]:
+    """Make all instances of a load, so many small, middle and large ones."""
+    small, middle, large = counts
     rng = random.Random(f"load/{seed}")
-    sizes = [rng.randrange(1000, 60_000) for _ in range(SMALL)]
-    sizes += [rng.randrange(100_000, 900_000) for _ in range(MIDDLE)]
-    sizes += [rng.randrange(9 << 20, 14 << 20) for _ in range(LARGE)]
+    sizes = [rng.randrange(1000, 60_000) for _ in range(small)]
+    sizes += [rng.randrange(100_000, 900_000) for _ in range(middle)]
+    sizes += [rng.randrange(9 << 20, 14 << 20) for _ in range(large)]
     rng.shuffle(sizes)
     parts = []
     for number, size in enumerate(sizes, 1):
         name = named(number, f"1.2.826.0.1.{seed}.{rng.randrange(STUDIES)}")
-        parts.append(Part(name, made(name, size=size, fill=rng.randbytes(2))))
+        parts.append(Part(name, made(name, size=size // 2, fill=rng.randbytes(2))))
     return parts
 
 
@@ -59,8 +62,8 @@ class Senders:
         """Send parts as requests of several senders at once, with all that goes wrong in between."""
         jobs = [partial(self.store, group) for group in _groups(parts, rng)]
         jobs += [partial(self.store, [part]) for part in rng.sample(parts, 8)]
-        jobs += [partial(self._break_off, part) for part in rng.sample(parts, 4)]
-        jobs += [partial(self._break_off, part) for part in parts if len(part.data) > (9 << 20)]
+        jobs += [partial(self.break_off, part) for part in rng.sample(parts, 4)]
+        jobs += [partial(self.break_off, part) for part in parts if len(part.data) > (9 << 20)]
         rng.shuffle(jobs)
         with ThreadPoolExecutor(SENDERS) as pool:
             for done in [pool.submit(job) for job in jobs]:
@@ -92,7 +95,7 @@ class Senders:
         self._acknowledgements.add({"requested": transaction_uid, "result": outcome(answer) if answer else None})
         return bool(answer)
 
-    def _break_off(self, part: Part) -> None:
+    def break_off(self, part: Part) -> None:
         """Begin to store an instance under a UID of its own, and close the connection before its end."""
         name = Named(part.name.instance + ".9", part.name.series, part.name.study)
         body = multipart([made(name, size=len(part.data))])

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tests.powercut.boxes import DATA, GROWN_MIB, LOG, ROOT, Daemon, is_finished, running, wait_until
+from tests.powercut.boxes import CAPACITY_MIB, DATA, GROWN_MIB, LOG, ROOT, Daemon, is_finished, running, wait_until
 from tests.powercut.load import Part, Senders, instances
 from tests.powercut.recording import Acknowledgements, build_shim
 from tests.support.cli_kit import PROGRAM
@@ -66,7 +66,7 @@ def record(folder: Path, scenario: Scenario, seed: int, *, program: tuple[str, .
     with ExitStack() as stack:
         stack.callback(acknowledgements.close)
         archive = stack.enter_context(running(recording.archive())) if scenario is Scenario.FORWARDING else None
-        for capacity, share in ((256, parts[:half]), (GROWN_MIB, parts[half:])):
+        for capacity, share in ((CAPACITY_MIB, parts[:half]), (GROWN_MIB, parts[half:])):
             box = Daemon(
                 folder, "box", folder / ROOT / DATA, archive, "2s", capacity, shim=build_shim(), program=program
             )
@@ -77,8 +77,9 @@ def record(folder: Path, scenario: Scenario, seed: int, *, program: tuple[str, .
 
 def _work(box: Daemon, senders: Senders, parts: list[Part], rng: random.Random) -> None:
     """One life of the box: everything that can be asked of it, until all its work is done."""
+    senders.store(parts[:1])
+    senders.store_another(parts[0])  # now: later it may have been let go, and then the other one is taken
     senders.send(parts, rng)
-    senders.store_another(parts[0])
     transactions = [f"1.2.826.0.2.{rng.getrandbits(40)}" for _ in range(3)]
     for transaction in transactions:
         senders.ask_commitment(transaction, rng.sample(parts, 5))

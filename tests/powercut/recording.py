@@ -92,6 +92,8 @@ class Acknowledgements:
 
 def read_records(log: Path) -> list[Record]:
     """Read a whole log; the payloads stay in the file. Raises RecordingError."""
+    if not log.stat().st_size:
+        return []
     with log.open("rb") as file:
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     return list(_parsed(data))

@@ -63,7 +63,7 @@ __attribute__((constructor)) static void begin(void)
     strcpy(root, below);
     root_length = strlen(root);
     int opened = REAL(open64)(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    log_fd = fcntl(opened, F_DUPFD_CLOEXEC, 500);
+    log_fd = REAL(fcntl64)(opened, F_DUPFD_CLOEXEC, 500);
     if (log_fd < 0)
         _exit(119);
     REAL(close)(opened);
@@ -202,6 +202,21 @@ int dup(int fd) { return copied(fd, REAL(dup)(fd)); }
 int dup2(int fd, int to) { return copied(fd, REAL(dup2)(fd, to)); }
 int dup3(int fd, int to, int flags) { return copied(fd, REAL(dup3)(fd, to, flags)); }
 
+static int controlled(int fd, int command, void *argument)
+{
+    int result = REAL(fcntl64)(fd, command, argument);
+    return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? copied(fd, result) : result;
+}
+
+#define ARGUMENT                                                                                                       \
+    va_list list;                                                                                                      \
+    va_start(list, command);                                                                                           \
+    void *argument = va_arg(list, void *);                                                                             \
+    va_end(list);
+
+int fcntl(int fd, int command, ...) { ARGUMENT return controlled(fd, command, argument); }
+int fcntl64(int fd, int command, ...) { ARGUMENT return controlled(fd, command, argument); }
+
 /* Begin the record of a write; offset -1 means at the file's own position. Returns 0 when it is not recorded. */
 static uint64_t writing(int fd, off64_t offset, const struct iovec *data, int count)
 {
@@ -209,13 +224,12 @@ static uint64_t writing(int fd, off64_t offset, const struct iovec *data, int co
         return 0;
     struct record record = {.op = WRITE, .durable = watched[fd] == 2, .inode = inode_of(fd)};
     struct stat status;
-    if (offset < 0) {
+    if (fcntl(fd, F_GETFL) & O_APPEND) /* Linux appends then, whatever the offset */
+        offset = fstat(fd, &status) == 0 ? status.st_size : -1;
+    else if (offset < 0)
         offset = lseek64(fd, 0, SEEK_CUR);
-        if (fcntl(fd, F_GETFL) & O_APPEND)
-            offset = fstat(fd, &status) == 0 ? status.st_size : -1;
-        if (offset < 0)
-            _exit(119);
-    }
+    if (offset < 0)
+        _exit(119);
     record.offset = offset;
     return started(record, data, count);
 }

@@ -11,52 +11,18 @@ from edged.store.commitments import asks
 from edged.store.queue import waiting
 from edged.store.records import DeliveryState
 from edged.telemetry.clock import ManualClock
+from tests.support.committing import Committing
 from tests.support.forwarding_kit import Forwarding, destination, forwarding
-from tests.support.scripted_archive import Asked, Reply, ScriptedArchive, committed, scripted_archive
+from tests.support.scripted_archive import Asked, Reply, committed, scripted_archive
 from tests.support.stow_kit import named
 
 EIGHT = [named(n) for n in range(1, 9)]
 UIDS = {each.instance for each in EIGHT}
-NOT_READY = Reply(202, headers=(("retry-after", "5"),))
 
 
 def open_asks(box: Forwarding) -> set[str]:
     """The Transaction UIDs that the store holds."""
     return set(box.store.read_now(partial(asks, destination=box.routes.ids["archive"])))
-
-
-class Committing:
-    """Commits to what is stored: 202 to the POST, the result `after` so many GETs; unknown UIDs are 404."""
-
-    def __init__(self, archive: ScriptedArchive, after: int = 1) -> None:
-        self.requested: dict[str, list[str]] = {}
-        self.checks: dict[str, int] = {}
-        self._archive = archive
-        self._after = after
-
-    def __call__(self, asked: Asked) -> Reply:
-        uid = asked.transaction_uid
-        if asked.method == "POST":
-            if uid in self.requested:
-                return Reply(409)
-            self.requested[uid] = asked.listed
-            return NOT_READY
-        if uid not in self.requested:
-            return Reply(404)
-        self.checks[uid] = self.checks.get(uid, 0) + 1
-        return NOT_READY if self.checks[uid] < self._after else self.result(uid)
-
-    def result(self, uid: str) -> Reply:
-        """The result over what was listed."""
-        listed, stored = self.requested[uid], self._archive.stored
-        return committed(
-            [each for each in listed if each in stored], {each: 0x0112 for each in listed if each not in stored}
-        )
-
-    def at_once(self, asked: Asked) -> Reply:
-        """The rule that answers the POST with the result."""
-        self.requested[asked.transaction_uid] = asked.listed
-        return self.result(asked.transaction_uid)
 
 
 async def test_the_result_may_come_with_the_answer(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """The way of an instance: held, sent, committed; what a request looks like; an outage and the way back by itself."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
 from edged.dicomweb.event_report import EventKind
-from edged.store.records import DeliveryState
+from edged.store.queue import move
+from edged.store.records import Delivery, DeliveryState
 from edged.telemetry.live import DestinationState
 from tests.support.dicom_samples import read, shipped
 from tests.support.forwarding_kit import destination, forwarding
@@ -167,17 +169,38 @@ async def test_a_dead_destination_does_not_slow_the_other(tmp_path: Path) -> Non
             assert store["instances"]["held"] == len(uids)
 
 
-async def test_a_breaker_that_has_nothing_left_to_probe_with_probes_by_a_search(tmp_path: Path) -> None:
-    """One worker stores, the other finds the archive gone; what is sent must still be proven when it is back."""
-    async with scripted_archive() as (archive, nursery):
-        async with forwarding(tmp_path, destination(archive.url, commitment=SEARCH)) as box:
-            archive.on_look = lambda _: Reply(503)
-            archive.on_store = lambda stow: Reply(500) if "9" in stow.uids[0][-1:] else archive.store_all(stow)
-            await box.take_made(*(named(n) for n in range(1, 4)))
-            await box.until(lambda: box.at() == {"sent": 3})
-            [bad] = await box.take_made(named(9, "1.2.826.0.1.9"))
-            await box.until(lambda: box.stands().state is DestinationState.RETRYING)
-            archive.on_store, archive.on_look = archive.store_all, archive.show
-            await box.until(lambda: box.at() == {"committed": 4}, step_s=5)
-            assert box.delivery(bad).proof == "search"
-        assert nursery.child_tasks
+async def test_a_destination_for_which_nothing_waits_is_probed_by_a_search(tmp_path: Path) -> None:
+    async with (
+        scripted_archive() as (archive, _),
+        forwarding(tmp_path, destination(archive.url, commitment=SEARCH)) as box,
+    ):
+        archive.on_store = lambda _: Reply(503)
+        archive.on_look = lambda _: Reply(503)
+        [uid] = await box.take_made(named(1))
+        await box.until(lambda: box.stands().state is DestinationState.RETRYING)
+        [number], here = box.numbers(uid), box.routes.ids["archive"]
+        held_back = Delivery(state=DeliveryState.ON_HOLD, since=0.0)
+        move_it = partial(move, number=number, destination=here, expected=(DeliveryState.HELD,), to=held_back)
+        assert await box.store.write(move_it)
+        for _ in range(10):
+            await box.pass_time(400)
+        assert box.stands().state is DestinationState.RETRYING
+        assert len(archive.looks) >= 5
+        archive.on_look = archive.show
+        await box.until(lambda: box.stands().state is DestinationState.UP, step_s=100)
+
+
+async def test_what_is_sent_is_proven_while_another_one_is_refused(tmp_path: Path) -> None:
+    async with (
+        scripted_archive() as (archive, _),
+        forwarding(tmp_path, destination(archive.url, commitment=SEARCH)) as box,
+    ):
+        archive.on_look = lambda _: Reply(503)
+        archive.on_store = lambda stow: Reply(500) if "9" in stow.uids[0][-1:] else archive.store_all(stow)
+        await box.take_made(*(named(n) for n in range(1, 4)))
+        await box.until(lambda: box.at() == {"sent": 3})
+        [bad] = await box.take_made(named(9, "1.2.826.0.1.9"))
+        await box.until(lambda: box.stands().state is DestinationState.RETRYING)
+        archive.on_store, archive.on_look = archive.store_all, archive.show
+        await box.until(lambda: box.at() == {"committed": 4}, step_s=5)
+        assert box.delivery(bad).proof == "search"
