@@ -21,7 +21,7 @@ from tests.powercut.states import Tally, stopped_at
 from tests.support.cli_kit import PROGRAM
 
 LONG_STATES = 1_000_000
-A_RECORDING = 20_000
+A_RECORDING = 4_000
 """In a long run: after so many states the load is recorded anew, with the next seed."""
 
 SHOWN = 10
