@@ -18,6 +18,7 @@ import msgspec
 from edged.store.counters import standing
 from edged.store.creation import HATCH, MIB, STORE, create, make_folder, open_environment, preallocate
 from edged.store.errors import StoreDamaged, StoreLocked, StoreTooNew, StoreUnavailable
+from edged.store.gate import Gate
 from edged.store.records import Standing
 from edged.store.schema import BY_SOP_INSTANCE, BY_STUDY, INSTANCES, META, TABLES, VERSION, Table
 from edged.store.transaction import Transaction
@@ -37,11 +38,13 @@ class Environment:
         self._page = int(env.stat()["psize"])
         self.capacity = capacity
         self.soft_cap = capacity - max(64 * MIB, capacity // 20)
+        self._gate = Gate()
+        self._hatch_open = False
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """A short read transaction; never held across an await."""
-        with self._env.begin(buffers=True) as txn:
+        with self._gate.shared(), self._env.begin(buffers=True) as txn:
             yield Transaction(txn, self._databases)
 
     @contextmanager
@@ -51,6 +54,18 @@ class Environment:
             transaction = Transaction(txn, self._databases)
             yield transaction
             transaction.flush()
+
+    def open_hatch(self) -> bool:
+        """Add the preallocated reserve to a full map, so that deleting is possible; False if that was done before.
+
+        Called between transactions by whoever writes; waits for the readers.
+        """
+        if self._hatch_open:
+            return False
+        self._hatch_open = True
+        with self._gate.alone():
+            self._env.set_mapsize(self.capacity + HATCH)
+        return True
 
     def used_bytes(self, transaction: Transaction) -> int:
         """Return the bytes of all pages that the tables use."""

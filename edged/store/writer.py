@@ -4,7 +4,8 @@ An operation is a replayable function of a transaction. A group is bounded in by
 half the time of the last commit, while uploads that have begun are still arriving, because without that eight
 connections settle into alternating halves (MEASURED). After an error LMDB's transaction is unusable: the group is
 aborted and its members run alone; nobody is answered from an aborted group. After an error of the device nothing is
-written any more: the next fsync would succeed without the first one's pages.
+written any more: the next fsync would succeed without the first one's pages. When the map is full, an operation that
+brings no bytes (a delete, a verdict) opens the reserve behind it; one that does is refused.
 """
 
 import queue
@@ -90,6 +91,8 @@ class Group:
         try:
             return outcome.Value(self._transact([operation])[0])
         except _NO_ROOM:
+            if operation.size == 0 and self._environment.open_hatch():
+                return self._alone(operation)
             return outcome.Error(StoreFull("the store has no page left for this operation"))
         except Exception as error:  # noqa: BLE001 - it belongs to whoever asked for the operation
             self._judge(error)

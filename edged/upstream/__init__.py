@@ -1,0 +1,1 @@
+"""The ways out: connections, the Store request, verdicts, retry, commitment and search as proof."""

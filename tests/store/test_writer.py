@@ -1,5 +1,6 @@
 """The writer: groups are replayed alone after an error, nobody is answered from an aborted group."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def test_a_full_map_is_about_one_operation(tmp_path: Path) -> None:
     with opened(tmp_path, CAPACITY) as environment:
         writer = InlineWriter(environment)
         with pytest.raises(StoreFull):
-            writer.run_now(lambda txn: txn.put(META, b"huge", bytes(CAPACITY)))
+            writer.run_now(lambda txn: txn.put(META, b"huge", bytes(CAPACITY)), CAPACITY)
         writer.run_now(lambda txn: txn.put(META, b"small", b"1"))
 
 
@@ -87,3 +88,43 @@ async def test_a_cancelled_write_is_still_waited_for(store: Store) -> None:
         scope.cancel()
         await store.write(putting(b"late"))
     assert store.read_now(lambda txn: txn.get(META, b"late")) == b"1"
+
+
+def fill(writer: InlineWriter, size: int) -> None:
+    """Take pages until there are no more for a value of this size, behind the soft cap's back."""
+    for number in range(1 << 20):
+        name = b"%d %d" % (size, number)
+        try:
+            writer.run_now(lambda txn, name=name: txn.put(META, name, bytes(size)), size)  # type: ignore[misc]
+        except StoreFull:
+            return
+
+
+def test_a_full_map_still_has_room_to_delete(tmp_path: Path) -> None:
+    with opened(tmp_path, CAPACITY) as environment:
+        writer = InlineWriter(environment)
+        for size in (1 << 20, 1 << 12, 1):
+            fill(writer, size)
+        for number in range(100):
+            writer.run_now(lambda txn, name=b"1048576 %d" % number: txn.delete(META, name))  # type: ignore[misc]
+        writer.run_now(lambda txn: txn.put(META, b"again", bytes(1 << 20)), 1 << 20)
+    with opened(tmp_path, CAPACITY) as environment, environment.reading() as txn:
+        assert txn.get(META, b"again") is not None
+
+
+async def test_the_reserve_is_opened_only_while_nobody_reads(tmp_path: Path) -> None:
+    with opened(tmp_path, CAPACITY) as environment:
+        done = threading.Event()
+        with environment.reading() as txn:
+
+            def open_and_tell() -> None:
+                environment.open_hatch()
+                done.set()
+
+            thread = threading.Thread(target=open_and_tell)
+            thread.start()
+            assert txn.get(META, b"schema") is not None
+            assert not done.is_set()
+        await trio.to_thread.run_sync(thread.join)
+        assert done.is_set()
+        assert not environment.open_hatch()
