@@ -152,10 +152,12 @@ def inspected(
     except (lmdb.Error, OSError) as error:
         raise StoreDamaged(f"{folder} is not a store that can be opened: {error}. Nothing was changed.") from error
     try:
-        environment = Environment(env, size, [*tables, *(table for table in useful if _opens(env, table))])
-        if META in tables:
-            _require_known_schema(environment, folder)
-        yield environment
+        missing = [table.name for table in tables if not _opens(env, table)]
+        if META in tables and META.name not in missing:
+            _require_known_schema(Environment(env, size, [META]), folder)
+        if missing:
+            raise StoreDamaged(f"the store in {folder} lacks the tables {', '.join(missing)}. Nothing was changed.")
+        yield Environment(env, size, [*tables, *(table for table in useful if _opens(env, table))])
     except _DAMAGE as error:
         raise StoreDamaged(f"the store in {folder} is damaged: {error}. Nothing was changed.") from error
     finally:

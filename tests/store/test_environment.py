@@ -1,6 +1,8 @@
 """Making, owning and opening a store."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import lmdb
@@ -10,7 +12,7 @@ import pytest
 from edged.store.creation import HATCH, create, open_environment
 from edged.store.environment import opened, owned
 from edged.store.errors import StoreDamaged, StoreLocked, StoreTooNew, StoreUnavailable
-from edged.store.schema import INSTANCES, META, u64_key
+from edged.store.schema import ASKS, INSTANCES, META, u64_key
 from edged.store.writer import InlineWriter
 from tests.support.store_kit import CAPACITY
 
@@ -61,13 +63,24 @@ def test_capacity_grows_and_never_shrinks(tmp_path: Path) -> None:
     assert (tmp_path / DATA).stat().st_size == 2 * CAPACITY + HATCH
 
 
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+@contextmanager
+def raw(folder: Path) -> Iterator[lmdb.Environment]:
+    """The store's environment, past every check."""
+    env = open_environment(folder / "store", CAPACITY)
+    try:
+        yield env
+    finally:
+        env.close()
+
+
+def test_a_missing_table_is_named_and_a_newer_schema_is_told_first(tmp_path: Path) -> None:
     create(tmp_path, CAPACITY)
-    env = open_environment(tmp_path / "store", CAPACITY)
-    database = env.open_db(META.name.encode())
-    with env.begin(write=True) as txn:
-        txn.put(b"schema", msgspec.msgpack.encode(99), db=database)
-    env.close()
+    with raw(tmp_path) as env, env.begin(write=True) as txn:
+        txn.drop(env.open_db(ASKS.name.encode(), txn=txn))
+    with pytest.raises(StoreDamaged, match="lacks the tables asks"), opened(tmp_path, CAPACITY):
+        pass
+    with raw(tmp_path) as env, env.begin(write=True) as txn:
+        txn.put(b"schema", msgspec.msgpack.encode(99), db=env.open_db(META.name.encode(), txn=txn))
     with pytest.raises(StoreTooNew, match="schema 99"), opened(tmp_path, CAPACITY):
         pass
 
