@@ -84,7 +84,7 @@ async def serve(
             async with trio.open_nursery() as serving:
                 bound = await serving.start(server.run, shutdown)
                 base = settings.origin.base_path.rstrip("/")
-                urls = tuple(each.url + base for each in bound[:-1])
+                urls = tuple(each.url + base if "://" in each.url else each.url for each in bound[:-1])
                 parts.live.publish_listeners(ListenersLive(urls=urls))
                 task_status.started(parts)
             background.cancel_scope.cancel()

@@ -42,6 +42,7 @@ class Codec(H2Connection):
                 SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,  # RFC 8441 3
             },
         )
+        self.max_inbound_frame_size = FRAME_BYTES  # h2 takes it over only from settings that change later
         self.decoder.max_header_list_size = limits.head_bytes
         self._frame_dispatch_table[QuietDataFrame] = self._frame_dispatch_table[DataFrame]
         self._connection_window_bytes = limits.connection_window_bytes

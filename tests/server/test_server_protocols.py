@@ -14,8 +14,9 @@ import pytest
 import trio
 
 from edged.server import TLS
+from edged.server.http2_codec import FRAME_BYTES
 from tests.support.certificates import Certificates
-from tests.support.server_kit import H2Wire, answer, curl, exchange_raw, read_all, serving
+from tests.support.server_kit import H2Wire, answer, curl, exchange_raw, http2, read_all, serving, sink
 
 
 async def describe(scope: Any, receive: Any, send: Any) -> None:
@@ -220,3 +221,17 @@ async def test_a_keep_alive_connection_serves_again_after_an_error_status() -> N
         assert b"none" in await stream.receive_some()
         await stream.send_all(b"GET / HTTP/1.1\r\nHost: box\r\nConnection: close\r\n\r\n")
         assert b"none" in await read_all(stream)
+
+
+async def test_a_frame_of_the_announced_size_is_taken() -> None:
+    async with serving(sink) as running, http2(running) as wire:
+        stream_id = await wire.request(method=b"POST", end=False)
+        while wire.codec.remote_settings.max_frame_size < FRAME_BYTES:
+            await wire.next_event()
+        wire.codec.max_outbound_frame_size = FRAME_BYTES
+        window = wire.codec.local_flow_control_window(stream_id)
+        size = min(FRAME_BYTES, window)
+        wire.codec.send_data(stream_id, bytes(size), end_stream=True)
+        await wire.flush()
+        assert size > 16_384
+        assert await wire.finish(stream_id) == (200, b"%d" % size)
