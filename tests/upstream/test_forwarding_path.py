@@ -103,6 +103,23 @@ async def test_an_outage_passes_and_everything_arrives_once(tmp_path: Path) -> N
             assert box.condition_names() == set()
 
 
+async def test_a_day_of_outage_needs_no_hand(tmp_path: Path) -> None:
+    async with (
+        scripted_archive() as (archive, nursery),
+        forwarding(tmp_path, destination(archive.url, commitment=SEARCH)) as box,
+    ):
+        await archive.down()
+        await box.take_made(*(named(n) for n in range(1, 6)))
+        await box.until(lambda: box.stands().state is DestinationState.RETRYING)
+        for _ in range(24 * 12):
+            await box.pass_time(300)
+        assert box.at() == {"held": 5}
+        await archive.up(nursery)
+        await box.until(lambda: box.at() == {"committed": 5}, step_s=60)
+        assert set(archive.times.values()) == {1}
+        assert box.stands().state is DestinationState.UP
+
+
 async def test_503_waits_as_long_as_it_is_told(tmp_path: Path) -> None:
     async with (
         scripted_archive() as (archive, _),
