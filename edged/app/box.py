@@ -180,7 +180,7 @@ def _raise_standing(parts: Parts) -> None:
         parts.conditions.raise_(
             "no-required-destination",
             Severity.WARNING,
-            "No [[destination]] is required: instances are kept until they are discarded by hand.",
+            "No [[destination]] is required: instances are kept and never let go by themselves.",
         )
 
 
@@ -190,5 +190,5 @@ def _raise_left_behind(parts: Parts, queued: Mapping[str, int]) -> None:
             f"destination-removed:{name}",
             Severity.WARNING,
             f"{queued[name]} instances wait for destination {name}, which is no longer in the settings. They are kept: "
-            "put it back, or see edged queue move and edged queue discard.",
+            "put it back.",
         )

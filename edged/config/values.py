@@ -78,7 +78,7 @@ def sha256(value: object) -> str:
     """Read a SHA-256 digest in hexadecimal; it comes out in lower case."""
     digest = value.lower() if isinstance(value, str) else ""
     if not _SHA256.fullmatch(digest):
-        raise ValueError("write the 64 hexadecimal digits that `edged token` prints")
+        raise ValueError("write the 64 hexadecimal digits that `sha256sum` prints for the token")
     return digest
 
 

@@ -23,8 +23,8 @@ LOOK_S = 600.0
 DAY_S = 24 * 3600.0
 
 _HINTS = {
-    DeliveryState.PARKED: "{} refused for good. See edged queue list --parked.",
-    DeliveryState.STUCK: "{} refused again and again while others pass. Tried daily; see edged explain.",
+    DeliveryState.PARKED: "{} refused for good. The parked event of each holds the reason; they are kept.",
+    DeliveryState.STUCK: "{} refused again and again while others pass. Tried daily; ask whoever runs the archive.",
 }
 _STUCK = (DeliveryState.STUCK,)
 

@@ -173,7 +173,7 @@ class Prover:
         """Look again later; what is not to be seen after `visible_within` is sent again (DICOM.md §5)."""
         looks = self._looks.postpone(number, self._destination.now())
         if finding is Finding.DIFFERS:
-            hint = "What it shows under an instance's UID is not what was sent. Compare with edged explain."
+            hint = "What it shows under an instance's UID is not what was sent. Compare the two at the archive."
             self._destination.blame(number, "proof-differs", hint)
         elif finding is Finding.ABSENT and looks >= LEAST_LOOKS and await self._overdue(number):
             await self._send_again(number)

@@ -37,7 +37,7 @@ def test_a_box_that_needs_attention(ailing: RunningBox) -> None:
     result = invoke("status", "--config", ailing.config)
     assert result.exit_code == 1
     assert "WARNING no-required-destination" in result.stdout
-    assert "instances are kept until they are discarded by hand" in result.stdout
+    assert "instances are kept and never let go by themselves" in result.stdout
 
 
 def test_json_is_the_state_object(ailing: RunningBox) -> None:
