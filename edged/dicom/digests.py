@@ -9,8 +9,3 @@ import hashlib
 def new_digest() -> "hashlib._Hash":
     """Return a running digest: `update` it, then ask for its `digest`, 32 bytes."""
     return hashlib.sha256(usedforsecurity=False)
-
-
-def digest_of(data: bytes | memoryview) -> bytes:
-    """Return the digest of bytes that are in memory."""
-    return hashlib.sha256(data, usedforsecurity=False).digest()
