@@ -46,8 +46,12 @@ _admit = Upload.admit
 
 
 async def _admit_early(self: Upload, instance: Instance, **options: Any) -> Admitted:
-    """The answer before the commit, unless the UID is known already."""
-    if self._store.read_now(partial(find_instance, sop_instance_uid=instance.sop_instance_uid)):
+    """The answer before the commit, unless the UID is known already or nothing else arrives meanwhile.
+
+    A sender alone stores an instance and then, at once, another data set under its UID: that must be refused here too.
+    """
+    alone = self._store.writer.arriving <= 1
+    if alone or self._store.read_now(partial(find_instance, sop_instance_uid=instance.sop_instance_uid)):
         return await _admit(self, instance, **options)
     await self.wait_spooled()
     first, chunks = self._cutter.take_all()
