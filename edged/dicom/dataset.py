@@ -38,18 +38,19 @@ class DataSetReader:
         self.declares_implicit = False
         self._out = Edits()
         self._nesting = Nesting(self._out)
+        self._top = self._nesting.top
         self._carry = b""
         self._only_zeros = False
 
     @property
     def is_explicit(self) -> bool | None:
         """Whether the data set is in explicit VR; None until its first element came."""
-        return self._nesting.top.explicit
+        return self._top.explicit
 
     @property
     def is_little(self) -> bool:
         """Whether the data set is little endian, by its first element once that came."""
-        return self._nesting.top.order is LITTLE
+        return self._top.order is LITTLE
 
     def feed(self, data: bytes | memoryview) -> list[Piece]:
         """Take the next bytes; returns the canonical ones that are certain now, partly as views of `data`.
@@ -69,7 +70,7 @@ class DataSetReader:
 
     def finish(self) -> None:
         """The data set ends here. Raises DicomError TRUNCATED when something in it is not complete."""
-        if self._carry or self._out.in_value or self._nesting.frame is not self._nesting.top:
+        if self._carry or self._out.left or self._nesting.frame is not self._top:
             raise DicomError(FailureReason.TRUNCATED, "The data set ends inside an element.")
 
     def _consume(self, view: memoryview) -> None:
@@ -81,16 +82,17 @@ class DataSetReader:
 
     def _step(self) -> bool:
         """Go on by a run, an element, an item or a piece of a value; False when more bytes are needed."""
-        if self._out.in_value:
-            return self._out.pass_value()
-        frame = self._nesting.frame
-        if self._nesting.offset == frame.end:
-            self._nesting.close_at_end()
+        out, nesting = self._out, self._nesting
+        if out.left:
+            return out.pass_value()
+        frame = nesting.frame
+        if nesting.base + out.at == frame.end:
+            nesting.close_at_end()
             return True
         if self._only_zeros:
             return self._skip_zeros()
         if frame.kind is not Kind.DATA_SET:
-            return self._nesting.item()
+            return nesting.item()
         return self._run(frame) or self._element(frame)
 
     def _run(self, frame: Frame) -> bool:
@@ -110,7 +112,7 @@ class DataSetReader:
     def _element(self, frame: Frame) -> bool:
         """Take one element, whatever it is; a value is only begun. False when more bytes are needed."""
         out = self._out
-        if frame.explicit is None and frame is self._nesting.top:
+        if frame.explicit is None and frame is self._top:
             frame.settle(out.view, out.at, declares_implicit=self.declares_implicit)
         header = frame.header(out.view, out.at)
         if header is None:
@@ -127,7 +129,7 @@ class DataSetReader:
         if length == UNDEFINED or vr == b"SQ":
             opened = self._nesting.open(header, vr)
             if opened is not None:
-                self.has_pixel_data |= frame is self._nesting.top and tag in PIXEL_DATA_TAGS
+                self.has_pixel_data |= frame is self._top and tag in PIXEL_DATA_TAGS
                 return opened
             vr = b"UN"
         return self._value(frame, header, vr)
@@ -156,19 +158,19 @@ class DataSetReader:
 
     def _look(self, frame: Frame, tag: int, raw: bytes) -> None:
         """Note a watched value: for whoever reads `attributes`, or as context of what follows."""
-        if frame is self._nesting.top:
+        if frame is self._top:
             if tag in KEPT:
                 self.attributes[KEPT[tag]] = raw
             elif tag in PIXEL_DATA_TAGS:
                 self.has_pixel_data = True
         if tag in CONTEXT:
             frame.context = {**frame.context, tag: int.from_bytes(raw[:2], "little")}
-        elif is_private_creator(tag):
+        elif tag & 0x10000 and is_private_creator(tag):
             frame.remember_creator(tag, raw)
 
     def _delimiter(self, frame: Frame, tag: int) -> None:
         """A delimiter among elements: the end of an item, or a stray one at the top level, which is left out."""
-        if frame is self._nesting.top and tag != ITEM:
+        if frame is self._top and tag != ITEM:
             self._drop((tag, b"", 0, 8))
         elif tag == ITEM_DELIMITATION:
             self._nesting.close_at_delimiter()
@@ -184,7 +186,7 @@ class DataSetReader:
         out.replace(out.at, out.at + size, b"")
         out.at += size
         out.value(length, DROP)
-        self._only_zeros = tag == length == 0 and self._nesting.frame is self._nesting.top
+        self._only_zeros = tag == length == 0 and self._nesting.frame is self._top
 
     def _skip_zeros(self) -> bool:
         """Zeros behind the last element, as written by what fills up blocks."""

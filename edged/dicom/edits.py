@@ -25,22 +25,17 @@ def swapped(raw: bytes | memoryview, width: int) -> bytes:
 
 
 class Edits:
-    """One piece of input, the position `at` in it, and the `pieces` of output so far."""
+    """One piece of input, the position `at` in it, the `pieces` of output so far, and what is `left` of a value."""
 
-    __slots__ = ("_kept", "_left", "_mode", "at", "pieces", "view")
+    __slots__ = ("_kept", "_mode", "at", "left", "pieces", "view")
 
     def __init__(self) -> None:
         self.view = memoryview(b"")
         self.at = 0
         self.pieces: list[Piece] = []
         self._kept = 0
-        self._left = 0
+        self.left = 0
         self._mode = KEEP
-
-    @property
-    def in_value(self) -> bool:
-        """Whether bytes of a value are still to come."""
-        return self._left > 0
 
     def begin(self, view: memoryview) -> None:
         """Go on with the next piece of input."""
@@ -64,14 +59,14 @@ class Edits:
 
     def value(self, length: int, mode: int) -> None:
         """The next `length` bytes are a value; `mode` is DROP, KEEP, or the width of the numbers to swap."""
-        self._left = length
+        self.left = length
         self._mode = mode
 
     def pass_value(self) -> bool:
         """Take what is here of the value; False when more of it is needed first."""
         at = self.at
-        have = min(len(self.view) - at, self._left)
-        if self._mode > KEEP and have < self._left:
+        have = min(len(self.view) - at, self.left)
+        if self._mode > KEEP and have < self.left:
             have -= have % self._mode
         if not have:
             return False
@@ -79,5 +74,5 @@ class Edits:
             new = b"" if self._mode == DROP else swapped(self.view[at : at + have], self._mode)
             self.replace(at, at + have, new)
         self.at = at + have
-        self._left -= have
+        self.left -= have
         return True

@@ -32,17 +32,15 @@ _FIRST_GROUPS: Final = (b"\x02\0", b"\x08\0", b"\0\x08")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head of one file: `preamble` is None when there was none, `size` the bytes before the data set."""
+    """The head of one file: `preamble` is None when there was none, `size` the bytes before the data set.
+
+    `transfer_syntax_uid` is what stands there for one, if it is a UID.
+    """
 
     preamble: bytes | None
     elements: tuple[tuple[int, bytes, bytes], ...]
     size: int
-
-    @property
-    def transfer_syntax_uid(self) -> str | None:
-        """The Transfer Syntax UID, if it stands there and is one."""
-        text = uids.uid_text({tag: value for tag, _, value in self.elements}.get(_TRANSFER_SYNTAX, b""))
-        return text if uids.is_uid(text) else None
+    transfer_syntax_uid: str | None
 
 
 class HeadReader:
@@ -51,16 +49,26 @@ class HeadReader:
     def __init__(self) -> None:
         self.head: Head | None = None
         self._buffer = bytearray()
+        self._source: memoryview | bytearray = self._buffer
         self._at = 0
         self._preamble: bytes | None = None
         self._elements: list[tuple[int, bytes, bytes]] = []
         self._started = False
         self._stated_end = 0
+        self._declared: str | None = None
         self._frame = Frame(Kind.DATA_SET, ENDLESS, LITTLE)
         self._frame.explicit = True
 
     def feed(self, view: memoryview) -> list[memoryview]:
         """Take the next bytes; returns what stands behind the head. Raises DicomError."""
+        if not self._buffer:
+            self._source = view  # mostly it holds all of the head
+            self._advance(is_end=False)
+            if self.head is not None:
+                return [view[self._at :]]
+            self._buffer += view
+            self._source = self._buffer
+            return []
         while self.head is None and len(view):
             self._buffer += view[:_STEP]
             view = view[_STEP:]
@@ -75,56 +83,58 @@ class HeadReader:
             self._advance(is_end=True)
         if self.head is None:
             raise DicomError(FailureReason.TRUNCATED, "The file ends inside its meta information.")
-        return [memoryview(bytes(self._buffer[self._at :]))]
+        return [memoryview(bytes(self._source[self._at :]))]
 
     def _advance(self, *, is_end: bool) -> None:
         if not self._started:
-            if len(self._buffer) < PREAMBLE + 4 and not is_end:
+            if len(self._source) < PREAMBLE + 4 and not is_end:
                 return
             self._start()
         while self._has_more():
             if not self._take_element():
                 return
         if self._is_at_data_set(is_end=is_end):
-            self.head = Head(self._preamble, tuple(self._elements), self._at)
+            self.head = Head(self._preamble, tuple(self._elements), self._at, self._declared)
 
     def _start(self) -> None:
         self._started = True
-        if self._buffer[PREAMBLE : PREAMBLE + 4] == b"DICM":
-            self._preamble = bytes(self._buffer[:PREAMBLE])
+        if bytes(self._source[PREAMBLE : PREAMBLE + 4]) == b"DICM":
+            self._preamble = bytes(self._source[:PREAMBLE])
             self._at = PREAMBLE + 4
-        elif bytes(self._buffer[:2]) not in _FIRST_GROUPS:
+        elif bytes(self._source[:2]) not in _FIRST_GROUPS:
             raise DicomError(FailureReason.NOT_A_DICOM_FILE, "This does not begin like a DICOM file.")
 
     def _has_more(self) -> bool:
-        return self._buffer[self._at : self._at + 2] == b"\x02\0" and not self._is_deflated_here()
+        return bytes(self._source[self._at : self._at + 2]) == b"\x02\0" and not self._is_deflated_here()
 
     def _is_at_data_set(self, *, is_end: bool) -> bool:
-        return is_end or self._is_deflated_here() or len(self._buffer) - self._at >= 2
+        return is_end or self._is_deflated_here() or len(self._source) - self._at >= 2
 
     def _is_deflated_here(self) -> bool:
         if not self._stated_end or self._at != self._stated_end:
             return False
-        value = next((value for tag, _, value in self._elements if tag == _TRANSFER_SYNTAX), b"")
-        return uids.uid_text(value) == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+        return self._declared == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 
     def _take_element(self) -> bool:
         """One element of group 0002; False when it is not all here."""
-        header = self._frame.header(self._buffer, self._at)
+        header = self._frame.header(self._source, self._at)
         if header is None:
             return False
         tag, told, length, size = header
         end = self._at + size + length
         if end > LARGEST_HEAD:
             raise DicomError(FailureReason.CANNOT_UNDERSTAND, "The file meta information is too large.")
-        if end > len(self._buffer):
+        if end > len(self._source):
             return False
-        value = bytes(self._buffer[end - length : end])
+        value = bytes(self._source[end - length : end])
         self._at = end
         if tag == _GROUP_LENGTH:
             self._stated_end = end + int.from_bytes(value[:4], "little")
         else:
             self._elements.append((tag, told or implicit_vr(tag, {}, {}), value))
+        if tag == _TRANSFER_SYNTAX:
+            text = uids.uid_text(value)
+            self._declared = text if uids.is_uid(text) else None
         return True
 
 

@@ -34,8 +34,8 @@ class FileReader:
     def __init__(self) -> None:
         self.data_set = DataSetReader()
         self._head = HeadReader()
-        self._inflater = _Inflater()
-        self._is_deflated: bool | None = None
+        self._inflater: _Inflater | None = None
+        self._is_read_on = False
 
     @property
     def head(self) -> Head | None:
@@ -96,18 +96,23 @@ class FileReader:
         if self._head.head is None:
             for part in self._head.finish():
                 yield from self._feed_data_set(part)
-        if self._is_deflated:
+        if self._inflater is not None:
             self._inflater.finish()
         self.data_set.finish()
 
     def _feed_data_set(self, view: memoryview) -> Iterable[Piece]:
-        if self._is_deflated is None:
-            declared = self._head.head.transfer_syntax_uid if self._head.head else None
-            self._is_deflated = declared == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
-            self.data_set.declares_implicit = declared == uids.IMPLICIT_VR_LITTLE_ENDIAN
-        if not self._is_deflated:
+        if not self._is_read_on:
+            self._begin_data_set()
+        if self._inflater is None:
             return self.data_set.feed(view)
         return (piece for part in self._inflater.feed(view) for piece in self.data_set.feed(part))
+
+    def _begin_data_set(self) -> None:
+        self._is_read_on = True
+        declared = self._head.head.transfer_syntax_uid if self._head.head else None
+        self.data_set.declares_implicit = declared == uids.IMPLICIT_VR_LITTLE_ENDIAN
+        if declared == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+            self._inflater = _Inflater()
 
 
 class _Inflater:

@@ -23,34 +23,56 @@ WATCHED: Final = frozenset((*KEPT, *PIXEL_DATA_TAGS, *CONTEXT))
 
 Look = Callable[[Frame, int, bytes], None]
 
-_header = Struct("<L2sH").unpack_from
+_header = Struct("<6sH").unpack_from
 _length = Struct("<L").unpack_from
+_tag = Struct("<HH").unpack_from
 _implicit_header = Struct("<HHL").unpack_from
-_HEADER_SIZE: Final[dict[bytes, int]] = {
-    **dict.fromkeys(SHORT_VRS, 8),
-    **dict.fromkeys(LONG_VRS - {b"SQ"}, 12),
-}
-_AS_READ: Final = {tag >> 16 | (tag & 0xFFFF) << 16: tag for tag in WATCHED}
-"""The watched tags by what they are when read as one little endian number."""
-_PADDING_AS_READ: Final = 0xFFFCFFFC
+_WATCHED: Final = 0x10
+_ENDS_RUN: Final = 0
+_REMEMBERED: Final = 8192
+"""Combinations of tag and VR; the data dictionary has about 5,000."""
+
+
+class _HeaderSizes(dict[bytes, int]):
+    """By tag and VR the size of an explicit header, with _WATCHED where somebody looks at the element."""
+
+    def __missing__(self, kind: bytes) -> int:
+        group, element = _tag(kind)
+        tag, vr = group << 16 | element, kind[4:]
+        size = 8 if vr in SHORT_VRS else 12 if vr in LONG_VRS and vr != b"SQ" else _ENDS_RUN
+        if not element or group == 0xFFFE or tag == PADDING or not size:
+            size = _ENDS_RUN
+        elif tag in WATCHED:
+            size |= _WATCHED
+        if len(self) < _REMEMBERED:
+            self[kind] = size
+        return size
+
+
+_header_sizes: Final = _HeaderSizes()
 
 
 def explicit_run(frame: Frame, view: memoryview, span: tuple[int, int], *, look: Look) -> int:
     """Where the run of canonical elements from the beginning of `span` ends, within it."""
     at, limit = span
-    while at + 12 <= limit:
-        tag, vr, length = _header(view, at)
-        size = _HEADER_SIZE.get(vr)
-        if size is None or tag < 0x10000 or tag & 0xFFFF == 0xFFFE or tag == _PADDING_AS_READ:
-            break  # tag < 0x10000: element number 0, a group length
-        if size == 12:
-            (length,) = _length(view, at + 8)  # an undefined length is beyond any limit
-        value = at + size
-        end = value + length
+    last, sizes = limit - 12, _header_sizes
+    while at <= last:
+        kind, length = _header(view, at)
+        size = sizes[kind]
+        if size == 8:
+            end = at + 8 + length
+        elif size == 12:
+            end = at + 12 + _length(view, at + 8)[0]  # an undefined length is beyond any limit
+        elif size == _ENDS_RUN:
+            break
+        else:
+            value = at + size - _WATCHED
+            end = value + (length if value == at + 8 else _length(view, at + 8)[0])
+            if end <= limit:
+                group, element = _tag(kind)
+                look(frame, group << 16 | element, bytes(view[value : min(end, value + LONGEST_KEPT)]))
         if end > limit:
             break
-        if tag in _AS_READ:
-            look(frame, _AS_READ[tag], bytes(view[value : min(end, value + LONGEST_KEPT)]))
         at = end
     return at
 

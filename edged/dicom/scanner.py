@@ -69,13 +69,13 @@ class InstanceScanner:
         self._raise_again()
         self._file_hash.update(data)
         self._length += len(data)
-        if self._keeps_beginning:
-            self._keep_beginning(data)
         if self._irregular is None:
             try:
                 self._take(self._reader.feed(data))
             except DicomError as error:
                 self._bear(error)
+        if self._keeps_beginning:
+            self._keep_beginning(data)
 
     def finish(self) -> Scan:
         """The file ends here; returns what it is. Raises DicomError with what is known of the instance."""
