@@ -1,8 +1,9 @@
 """An ASGI server on Trio: HTTP/1.0, 1.1, 2 and WebSocket over TCP, TLS, Unix sockets and inherited descriptors.
 
-What may live here: connections and their protocols, nothing of DICOM. hypercorn's ASGI state machines
-(`HTTPStream`, `WSStream`) run behind connection classes of our own on h11, h2 and wsproto, because what a
-client can send must never end more than its own connection.
+What may live here: connections and their protocols, nothing of DICOM. The connection classes are our own,
+because what a client can send must never end more than its own connection. HTTP/1 is read and written here,
+and the application pulls its request off the wire; HTTP/2 is h2's, whose streams push into an inbox. Of
+hypercorn there are the ASGI state machines for HTTP/2 and WebSocket (`HTTPStream`, `WSStream`).
 """
 
 from edged.server.exchange import Application, Counters

@@ -1,10 +1,12 @@
 """Answers that the server gives by itself, and what every answer carries.
 
 What may live here: octets of HTTP/1 answers made without an application, reason phrases, the Date field. No
-state.
+state but the last Date, which changes once a second.
 """
 
+import time
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
@@ -17,7 +19,7 @@ def reason(status: int) -> bytes:
 
 def date_field() -> tuple[bytes, bytes]:
     """The Date field of an answer made now (RFC 9110 6.6.1)."""
-    return b"date", formatdate(usegmt=True).encode("ascii")
+    return b"date", _date(int(time.time()))
 
 
 def with_date(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -27,8 +29,8 @@ def with_date(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return [*headers, date_field()]
 
 
-def refusal(status: HTTPStatus, text: str) -> bytes:
-    """A whole HTTP/1.1 answer in plain text that ends the connection."""
+def refusal(status: HTTPStatus, text: str, *, head_only: bool = False) -> bytes:
+    """A whole HTTP/1.1 answer in plain text that ends the connection; a HEAD gets its head only."""
     body = text.encode() + b"\n"
     lines = (
         b"HTTP/1.1 %d %s" % (status, reason(status)),
@@ -37,4 +39,9 @@ def refusal(status: HTTPStatus, text: str) -> bytes:
         b"connection: close",
         b"%s: %s" % date_field(),
     )
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+    return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if head_only else body)
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return formatdate(second, usegmt=True).encode("ascii")

@@ -25,9 +25,9 @@ class Drain:
             scope.cancel()
 
     @contextmanager
-    def interruptible(self) -> Iterator[trio.CancelScope]:
-        """A scope for waiting on the next request: it ends when the drain begins."""
-        with trio.CancelScope() as scope:
+    def interruptible(self, *, within_s: float) -> Iterator[trio.CancelScope]:
+        """A scope for waiting on the next request: it ends when the drain begins, or its deadline passes."""
+        with trio.CancelScope(deadline=trio.current_time() + within_s) as scope:
             if self.begun.is_set():
                 scope.cancel()
             self._waiting.add(scope)

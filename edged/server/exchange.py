@@ -1,10 +1,10 @@
-"""One request and the application task that answers it.
+"""One request and the application that answers it.
 
-What may live here: the seam to hypercorn. hypercorn's `HTTPStream` and `WSStream` are kept: they are the ASGI
-state machines between protocol events and an application, and ask a task group to start it. `Exchange` is
-that task group, one for each request. It owns the inbox, adds what the wire knows to the scope, and guards
-the application: whatever it raises ends in a log entry and, if nothing was sent yet, a 500, never in another
-exchange. Invariant: `on_done` runs exactly once, after the application has returned.
+What may live here: what exchanges of all protocols share, and the seam to hypercorn. `Exchange` guards the
+application: whatever it raises ends in a log entry and, if nothing was sent yet, a 500, never in another
+exchange. hypercorn's `HTTPStream` (for HTTP/2) and `WSStream` are kept: they are the ASGI state machines
+between protocol events and an application, and ask a task group to start it. `StreamExchange` is that task
+group, one for each request; it owns the inbox and adds what the wire knows to the scope.
 """
 
 import contextlib
@@ -38,6 +38,7 @@ AppSend = Callable[[Message | None], Awaitable[None]]
 LOG = logging.getLogger("edged.server")
 NO_STATE = ConnectionState({})
 CONTEXT = WorkerContext(None)
+ASGI = {"version": "3.0", "spec_version": "2.4"}
 NOT_OFFERED = ("http.response.push", "http.response.early_hint", "http.response.trailers")
 
 
@@ -73,15 +74,32 @@ class Service:
 
 
 class Exchange:
-    """A request, its inbox and its application task; hypercorn's streams know it as their task group."""
+    """A request and its application, behind the guard that all of them share."""
 
-    def __init__(self, service: Service, peer: Peer, nursery: trio.Nursery, *, inbox: Inbox) -> None:
+    def __init__(self, service: Service, peer: Peer) -> None:
         self._service = service
         self._peer = peer
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer; an error of its own ends here, one of the client's leaves no trace."""
+        try:
+            await self._service.application(scope, receive, send)
+        except Exception as error:
+            if not _is_disconnect(error):
+                LOG.exception("the application failed")
+
+
+class StreamExchange(Exchange):
+    """A request, its inbox and its application task; hypercorn's streams know it as their task group.
+
+    Invariant: `on_done` runs exactly once, after the application has returned.
+    """
+
+    def __init__(self, service: Service, peer: Peer, nursery: trio.Nursery, *, inbox: Inbox) -> None:
+        super().__init__(service, peer)
         self._nursery = nursery
         self.inbox = inbox
         self.over = False  # the server has ended the exchange: the application may send no more
-        self.on_sent: Callable[[], Awaitable[None]] = _nothing  # after each message that may go out now
         self.on_done: Callable[[], None] = _done
 
     def http(self, stream_id: int, send: SendEvent) -> HTTPStream:
@@ -95,34 +113,27 @@ class Exchange:
     async def spawn_app(self, *call: Any) -> AppPut:  # noqa: ANN401
         """Hypercorn's TaskGroup, called with (application, configuration, scope, send): the way to the inbox."""
         scope, send = call[2:]
-        scope["asgi"] = {"version": "3.0", "spec_version": "2.4"}
+        scope["asgi"] = dict(ASGI)
         for name in NOT_OFFERED:
             scope["extensions"].pop(name, None)
         scope["extensions"].update(self._peer.extensions)
-        self._nursery.start_soon(self._run, scope, send)
+        self._nursery.start_soon(self._answer, scope, send)
         return self.inbox.put
 
     def spawn(self, function: Callable[..., Awaitable[None]], *arguments: object) -> None:
         """Hypercorn's TaskGroup: a task beside the application."""
         self._nursery.start_soon(function, *arguments)
 
-    async def _run(self, scope: Scope, stream_send: AppSend) -> None:
+    async def _answer(self, scope: Scope, stream_send: AppSend) -> None:
         async def send(message: Message) -> None:
             if self.over:
                 raise Disconnected("the server has ended this exchange")
             await stream_send(message)
-            if message["type"] != "http.response.start":
-                await self.on_sent()
 
         try:
-            try:
-                await self._service.application(scope, self.inbox.receive, send)
-            except Exception as error:
-                if not _is_disconnect(error):
-                    LOG.exception("the application failed")
+            await self._run(scope, self.inbox.receive, send)
             with contextlib.suppress(Disconnected):
                 await stream_send(None)
-                await self.on_sent()
         finally:
             self.on_done()
 
@@ -135,10 +146,6 @@ def _is_disconnect(error: Exception) -> bool:
     if isinstance(error, ExceptionGroup):
         return all(_is_disconnect(each) for each in error.exceptions)
     return isinstance(error, Disconnected)
-
-
-async def _nothing() -> None:
-    pass
 
 
 def _done() -> None:

@@ -1,13 +1,14 @@
-"""A pure check of each HTTP/1 request head, made before h11 sees it.
+"""The one reading of an HTTP/1 request head: strict, pure, and refused whole or not at all.
 
-What may live here: the syntax of RFC 9112 that h11 is lenient about and that two parsers in a row may read
-differently (request smuggling): framing fields, Host, line ends, control characters, the version, the form of
-the target. No state, no I/O. A head is refused whole, with the status of the answer; after that the
+What may live here: the syntax of RFC 9112 2 to 6 for a request line and its fields, above all what two parsers
+in a row may read differently (request smuggling): framing fields, Host, line ends, control characters, the
+version, the form of the target. No state, no I/O. A refusal has the status of its answer; after it the
 connection cannot be trusted and ends. Invariant: for any octets `head_length` and `check_head` return or
 raise HeadError, nothing else.
 """
 
 import re
+from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 
@@ -62,6 +63,22 @@ class HeadError(Exception):
         self.refusal = refusal
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request head that has passed the gate: names in lower case, the target in origin form or the asterisk."""
+
+    method: str
+    target: bytes
+    version: str
+    fields: list[tuple[bytes, bytes]]  # in the order they came; Host is that of an absolute target
+    named: dict[bytes, list[bytes]]  # the values by name
+
+    def tokens(self, name: bytes) -> set[bytes]:
+        """The members of a comma-separated field, in lower case (RFC 9110 5.6.1)."""
+        values = self.named.get(name, ())
+        return {token.strip(b" \t").lower() for value in values for token in value.split(b",")}
+
+
 def head_length(octets: bytes | bytearray, limit: int) -> int | None:
     """The length of the head at the start of `octets` with its empty line, None while it is incomplete.
 
@@ -80,23 +97,32 @@ def head_length(octets: bytes | bytearray, limit: int) -> int | None:
     return None
 
 
-def check_head(head: bytes) -> None:
-    """Refuse what RFC 9112 2 to 6 forbids in one complete request head; raises HeadError."""
+def check_head(head: bytes) -> Head:
+    """Read a whole head, with its empty line; raises HeadError."""
     lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     line = _REQUEST_LINE.fullmatch(lines[0])
     if line is None:
         raise HeadError(Refusal.REQUEST_LINE)
-    if line["version"] not in {b"1.0", b"1.1"}:
+    method, target, version = line.groups()
+    if version not in {b"1.0", b"1.1"}:
         raise HeadError(Refusal.VERSION)
-    _check_target(line["method"], line["target"])
+    _check_target(method, target)
     fields = _fields(lines[1:])
-    _check_host(fields, required=line["version"] == b"1.1")
-    _check_framing(fields, chunked_allowed=line["version"] == b"1.1")
+    named: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        named.setdefault(name, []).append(value)
+    _check_host(named, required=version == b"1.1")
+    _check_framing(named, chunked_allowed=version == b"1.1")
+    target, authority = origin_form(target)
+    if authority is not None:
+        fields = [(b"host", authority), *(field for field in fields if field[0] != b"host")]
+        named[b"host"] = [authority]
+    return Head(method.decode("ascii"), target, version.decode("ascii"), fields, named)
 
 
 def origin_form(target: bytes) -> tuple[bytes, bytes | None]:
     """Path and query of a checked target, and the authority if it came in absolute form (RFC 9112 3.2.2)."""
-    absolute = _ABSOLUTE.fullmatch(target)
+    absolute = None if target.startswith(b"/") else _ABSOLUTE.fullmatch(target)
     if absolute is None:
         return target, None
     rest = absolute["rest"] or b"/"
@@ -123,25 +149,30 @@ def is_target(method: bytes, value: bytes) -> bool:
     return _PATH.fullmatch(value) is not None or (value == b"*" and method == b"OPTIONS")
 
 
+def is_field_line(line: bytes) -> bool:
+    """Whether `line` is a field without its line end, not folded (RFC 9112 5)."""
+    return _FIELD.fullmatch(line) is not None
+
+
 def _check_target(method: bytes, target: bytes) -> None:
     if method == b"CONNECT":
         raise HeadError(Refusal.CONNECT)
+    if is_target(method, target):
+        return
     absolute = _ABSOLUTE.fullmatch(target)
-    if not is_target(method, target) and (absolute is None or not is_host(absolute["authority"])):
+    if absolute is None or not is_host(absolute["authority"]):
         raise HeadError(Refusal.TARGET)
 
 
-def _fields(lines: list[bytes]) -> dict[bytes, list[bytes]]:
+def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
     if len(lines) > MAX_FIELDS:
         raise HeadError(Refusal.TOO_LARGE)
-    fields: dict[bytes, list[bytes]] = {}
+    fields = []
     for line in lines:
-        if line[:1] in {b" ", b"\t"}:
-            raise HeadError(Refusal.FOLDING)
         field = _FIELD.fullmatch(line)
         if field is None:
-            raise HeadError(Refusal.FIELD)
-        fields.setdefault(field["name"].lower(), []).append(field["value"].strip(b" \t"))
+            raise HeadError(Refusal.FOLDING if line[:1] in {b" ", b"\t"} else Refusal.FIELD)
+        fields.append((field["name"].lower(), field["value"].strip(b" \t")))
     return fields
 
 

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import math
 from functools import partial
+from itertools import groupby
 
 import trio
 from h2.errors import ErrorCodes
@@ -21,7 +22,7 @@ from h2.exceptions import ProtocolError
 from hypercorn.protocol.events import Body, Data, EndBody, Event, Request, Response, StreamClosed
 
 from edged.server.answers import with_date
-from edged.server.exchange import Exchange, Service
+from edged.server.exchange import Service, StreamExchange
 from edged.server.head_gate import HeadError, Refusal
 from edged.server.http1 import ToHTTP2
 from edged.server.http2_codec import FIRST_WINDOW_BYTES, Codec
@@ -140,7 +141,7 @@ class HTTP2Connection:
             self._exchanges.start_soon(self._run_websocket, stream, request)
         else:
             inbox = Inbox(stall_s=limits.body_s, room_bytes=math.inf)  # the window is the bound
-            exchange = Exchange(self._service, self._peer, self._exchanges, inbox=inbox)
+            exchange = StreamExchange(self._service, self._peer, self._exchanges, inbox=inbox)
             asgi = exchange.http(stream_id, self._send)
             stream = Stream(stream_id, inbox, asgi.handle, limits.write_s)
             self._streams[stream_id] = stream
@@ -291,14 +292,19 @@ class HTTP2Connection:
 def _joined(events: list[H2Event]) -> list[H2Event]:
     """The same events, adjacent DATA of one stream as one: most clients send 16 KiB at a time."""
     joined: list[H2Event] = []
-    for event in events:
-        last = joined[-1] if joined else None
-        if isinstance(event, DataReceived) and isinstance(last, DataReceived) and event.stream_id == last.stream_id:
-            last.data += event.data
-            last.flow_controlled_length += event.flow_controlled_length
-        else:
-            joined.append(event)
+    for stream_id, run in groupby(events, key=_data_of):
+        first, *more = run
+        if stream_id is not None and isinstance(first, DataReceived) and more:
+            datas = [first, *(event for event in more if isinstance(event, DataReceived))]
+            first.data = b"".join(event.data or b"" for event in datas)
+            first.flow_controlled_length = sum(event.flow_controlled_length or 0 for event in datas)
+            more = []
+        joined += [first, *more]
     return joined
+
+
+def _data_of(event: H2Event) -> int | None:
+    return event.stream_id if isinstance(event, DataReceived) else None
 
 
 async def _put_frames(inbox: Inbox, event: Event) -> None:

@@ -24,8 +24,8 @@ FRAME_BYTES = 64 * KIB  # accepted; clients mostly keep to 16 KiB
 class QuietDataFrame(DataFrame):
     """A DATA frame whose description is cheap."""
 
-    def _body_repr(self) -> str:
-        return ""
+    def __repr__(self) -> str:
+        return "DATA"
 
 
 class Codec(H2Connection):

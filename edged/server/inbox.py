@@ -1,4 +1,4 @@
-"""What an application's `receive()` takes its messages from.
+"""What an application's `receive()` takes its messages from where they come unasked: HTTP/2 and WebSocket.
 
 What may live here: the queue between a protocol and one application task, and its two ends' waiting.
 Strategy: the protocol puts ASGI messages as they come off the wire; adjacent pieces of a body are handed over

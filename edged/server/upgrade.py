@@ -6,27 +6,26 @@ What may live here: reading the Upgrade, Connection and HTTP2-Settings fields of
 import base64
 import binascii
 
-from hypercorn.protocol.events import Request
+from edged.server.head_gate import Head
 
 SETTING_BYTES = 6  # of one entry in a SETTINGS frame (RFC 9113 6.5.1)
 MAX_SETTINGS = 32
 
 
-def wants_websocket(request: Request) -> bool:
+def wants_websocket(head: Head) -> bool:
     """Whether this is the opening handshake of a WebSocket, well-formed or not (RFC 6455 4.1)."""
-    return request.method == "GET" and _asks_for(request, b"websocket")
+    return head.method == "GET" and _asks_for(head, b"websocket")
 
 
-def http2_settings(request: Request) -> bytes | None:
+def http2_settings(head: Head) -> bytes | None:
     """The client's settings if it asks for h2c in a request that can be upgraded, else None.
 
     A request with a body is answered in HTTP/1.1: the body would have to be read before HTTP/2 could begin.
     """
-    names = {name for name, _ in request.headers}
-    if not _asks_for(request, b"h2c") or names & {b"content-length", b"transfer-encoding"}:
+    if not _asks_for(head, b"h2c") or head.named.keys() & {b"content-length", b"transfer-encoding"}:
         return None
-    values = [value for name, value in request.headers if name == b"http2-settings"]
-    if len(values) != 1 or b"http2-settings" not in _tokens(request, b"connection"):
+    values = head.named.get(b"http2-settings", [])
+    if len(values) != 1 or b"http2-settings" not in head.tokens(b"connection"):
         return None
     try:
         settings = base64.b64decode(values[0] + b"=" * (-len(values[0]) % 4), altchars=b"-_", validate=True)
@@ -42,14 +41,10 @@ def upgrade_fields(protocol: bytes) -> list[tuple[bytes, bytes]]:
     return [(b"connection", b"upgrade"), (b"upgrade", protocol)]
 
 
-def _asks_for(request: Request, protocol: bytes) -> bool:
+def _asks_for(head: Head, protocol: bytes) -> bool:
     return (
-        request.http_version == "1.1"
-        and b"upgrade" in _tokens(request, b"connection")
-        and protocol in _tokens(request, b"upgrade")
+        b"upgrade" in head.named
+        and head.version == "1.1"
+        and b"upgrade" in head.tokens(b"connection")
+        and protocol in head.tokens(b"upgrade")
     )
-
-
-def _tokens(request: Request, wanted: bytes) -> set[bytes]:
-    values = (value for name, value in request.headers if name == wanted)
-    return {token.strip().lower() for value in values for token in value.split(b",")}

@@ -20,7 +20,7 @@ from wsproto.events import CloseConnection
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from edged.server.exchange import Exchange, SendEvent, Service
+from edged.server.exchange import SendEvent, Service, StreamExchange
 from edged.server.inbox import Inbox
 from edged.server.wire import Disconnected, Peer
 
@@ -47,7 +47,7 @@ class WebSocket:
     async def run(self) -> None:
         """Serve the session; returns when the application has, and the client has closed or had its time to."""
         async with trio.open_nursery() as nursery:
-            self._exchange = Exchange(self._service, self._peer, nursery, inbox=Inbox(stall_s=math.inf))
+            self._exchange = StreamExchange(self._service, self._peer, nursery, inbox=Inbox(stall_s=math.inf))
             self._exchange.on_done = self._application_done
             self._stream = self._exchange.websocket(self._request.stream_id, self._send)
             await self._stream.handle(_readable(self._request))

@@ -8,6 +8,8 @@ waits for the peer longer than it was told.
 """
 
 import contextlib
+import math
+import os
 import socket
 import ssl
 import struct
@@ -19,13 +21,14 @@ import trio
 
 from edged.server.limits import KIB
 
-READ_BYTES = 128 * KIB
+READ_BYTES = 128 * KIB  # more is slower: objects beyond this come from fresh pages, and those cost more than the turns
 RECORD_BYTES = 16 * KIB  # of TLS (RFC 8446 5.1)
 WRITE_BYTES = 256 * KIB  # the unit of progress of the write deadline: 4.4 kB/s keep a connection at 60 s
 JOIN_BYTES = 64 * KIB  # below this, one copy is cheaper than one more system call
 UNSENT_BYTES = 256 * KIB  # trio's 16 KiB means a wake-up per 16 KiB on a fast network
 CLOSE_S = 1.0  # a closing TLS alert
 
+Octets = bytes | bytearray | memoryview
 TCPStream = trio.SocketStream
 TLSStream = trio.SSLStream[trio.SocketStream]
 
@@ -56,36 +59,43 @@ class Wire:
         with contextlib.suppress(OSError):  # not on a Unix socket
             self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
-    async def receive(self) -> bytes:
-        """The next octets, about READ_BYTES at most; b"" when the peer has ended or the connection is broken."""
-        try:
-            octets = bytes(await self._stream.receive_some(READ_BYTES))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return b""
-        return octets + _records(self._stream) if octets and isinstance(self._stream, trio.SSLStream) else octets
+    async def receive(self, *, deadline: float = math.inf) -> bytes:
+        """The next octets, READ_BYTES at most; b"" when the peer has ended or the connection is broken.
 
-    async def send(self, pieces: Sequence[bytes]) -> None:
+        What is there already is taken whatever the time is; raises TooSlowError when nothing comes until `deadline`.
+        """
+        await trio.lowlevel.checkpoint_if_cancelled()
+        octets = self._take()
+        if octets is not None:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return octets
+        if deadline == math.inf:
+            return await self._wait_octets()
+        with trio.fail_at(deadline):
+            return await self._wait_octets()
+
+    async def send(self, pieces: Sequence[Octets]) -> None:
         """Hand over all octets of `pieces`, in order; raises Disconnected."""
-        if sum(map(len, pieces)) <= JOIN_BYTES:
-            pieces = (b"".join(pieces),)
         try:
             self._writing.acquire_nowait()
         except trio.WouldBlock:
             await self._writing.acquire()
         try:
-            for piece in pieces:
+            left = self._write(pieces)
+            for piece in left:
                 await self._send_piece(piece)
         finally:
             self._writing.release()
+        if not left:
+            await trio.lowlevel.checkpoint()
 
     async def linger(self, within_s: float) -> None:
         """End the sending side and read on until the peer ends too, so that the last answer is not lost."""
         if self.broken:
             return
         with trio.move_on_after(within_s):
-            if isinstance(self._stream, trio.SocketStream):
-                with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                    await self._stream.send_eof()
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._say_end()
             while await self.receive():
                 pass
 
@@ -105,11 +115,56 @@ class Wire:
             self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._tcp.socket.close()
 
-    async def _send_piece(self, piece: bytes) -> None:
+    async def _say_end(self) -> None:
+        """TLS's closing alert (RFC 9112 9.8), then TCP's end; what still comes is dropped as it is."""
+        if isinstance(self._stream, trio.SSLStream):
+            secured, self._stream = self._stream, self._tcp
+            await secured._retry(secured._ssl_object.unwrap, ignore_want_read=True)
+        await self._tcp.send_eof()
+
+    def _take(self) -> bytes | None:
+        """What can be read at once; None when nothing can, b"" at the end."""
+        try:
+            octets = os.read(self._tcp.socket.fileno(), READ_BYTES)
+        except BlockingIOError:
+            octets = None
+        except OSError:  # reset, or closed by us
+            return b""
+        return octets if isinstance(self._stream, trio.SocketStream) else _decrypted(self._stream, octets)
+
+    async def _wait_octets(self) -> bytes:
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(self._tcp.socket)
+                octets = self._take()
+                if octets is not None:
+                    return octets
+        except trio.ClosedResourceError:
+            return b""
+
+    def _write(self, pieces: Sequence[Octets]) -> Sequence[Octets]:
+        """Write what can be written at once; what is left. Raises Disconnected."""
+        if self.broken:
+            raise Disconnected("the client is gone")
+        if not isinstance(self._stream, trio.SocketStream):
+            return (b"".join(pieces),) if sum(map(len, pieces)) <= JOIN_BYTES else pieces
+        try:
+            written = os.writev(self._tcp.socket.fileno(), pieces)
+        except BlockingIOError:
+            return pieces
+        except OSError:
+            self.broken = True
+            raise Disconnected("the client is gone") from None
+        left = []
+        for piece in pieces:
+            if written < len(piece):
+                left.append(memoryview(piece)[written:])
+            written = max(0, written - len(piece))
+        return left
+
+    async def _send_piece(self, piece: Octets) -> None:
         view = memoryview(piece)
         while view:
-            if self.broken:
-                raise Disconnected("the client is gone")
             self.broken = True  # until this piece is out, also if this task is cancelled meanwhile
             with trio.move_on_after(self._write_s):
                 try:
@@ -131,16 +186,24 @@ async def handshake(stream: TCPStream, context: ssl.SSLContext, *, within_s: flo
     return None
 
 
-def _records(stream: TLSStream) -> bytes:
-    """The records that TLS has received and not yet handed over.
+def _decrypted(stream: TLSStream, octets: bytes | None) -> bytes | None:
+    """What was sent in `octets` and what came before them; None when no record is whole, b"" at the end.
 
-    Trio hands over one of 16 KiB at a time, each with a round of its scheduler: that was 40 % of an upload's time.
+    Trio reads 64 KiB and hands over one record of 16 KiB at a time, each with a round of its scheduler: that was
+    40 % of an upload's time. Nothing else reads from a connection after its handshake.
     """
-    size, records = 0, []
-    with contextlib.suppress(ssl.SSLError):  # no whole record is left; or an error, which the next read will meet
-        while size < READ_BYTES - RECORD_BYTES and (record := stream._ssl_object.read(RECORD_BYTES)):
+    if octets:
+        stream._incoming.write(octets)
+    elif octets is not None:
+        stream._incoming.write_eof()
+    records: list[bytes] = []
+    try:
+        while record := stream._ssl_object.read(RECORD_BYTES):
             records.append(record)
-            size += len(record)
+    except ssl.SSLWantReadError:
+        return b"".join(records) if records else None
+    except ssl.SSLError:  # the end without a closing alert, or an error that the next read meets again
+        pass
     return b"".join(records)
 
 

@@ -1,5 +1,6 @@
 """The head gate: what passes, what is refused with which status, and that nothing else ever comes out of it."""
 
+import h11
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -159,3 +160,26 @@ def test_request_of_gives_a_request_or_its_error(fields: list[tuple[bytes, bytes
 def test_authority_becomes_host() -> None:
     fields = [(b":method", b"GET"), (b":path", b"/"), (b":authority", b"a"), (b"host", b"b"), (b"x", b"y")]
     assert request_of(3, fields).headers == [(b"host", b"a"), (b"x", b"y")]
+
+
+def test_a_head_is_read_once_and_as_it_came() -> None:
+    head = check_head(
+        b"POST http://b:81/x?y HTTP/1.1\r\nA:  1\t\r\nHOST: c\r\nConnection: Upgrade , close\r\na: 2, 3\r\n\r\n"
+    )
+    assert (head.method, head.target, head.version) == ("POST", b"/x?y", "1.1")
+    assert head.fields == [(b"host", b"b:81"), (b"a", b"1"), (b"connection", b"Upgrade , close"), (b"a", b"2, 3")]
+    assert head.named[b"host"] == [b"b:81"]
+    assert head.tokens(b"connection") == {b"upgrade", b"close"}
+    assert head.tokens(b"a") == {b"1", b"2", b"3"}
+    assert head.tokens(b"b") == set()
+
+
+@pytest.mark.parametrize("head", GOOD)
+def test_a_head_that_passes_is_one_for_h11(head: bytes) -> None:
+    ours, connection = check_head(head), h11.Connection(h11.SERVER)
+    connection.receive_data(head)
+    theirs = connection.next_event()
+    assert isinstance(theirs, h11.Request)
+    assert (ours.method.encode(), ours.version.encode()) == (theirs.method, theirs.http_version)
+    if not theirs.target.startswith(b"http:"):
+        assert [(name, value.lower()) for name, value in ours.fields] == [(n, v.lower()) for n, v in theirs.headers]
