@@ -22,6 +22,8 @@ from edged.dicom.vr import SWAP_WIDTH, UNDEFINED, explicit_header
 
 _MOST_AT_ONCE: Final = 1 << 20
 """How much is worked on in one go; bounds what turning the byte order allocates."""
+LONG_VALUE: Final = 1 << 16
+"""No value with a 16-bit length is as long, so whether one is does not depend on the encoding."""
 _JOIN: Final = 4096
 """How much of a new piece is copied to complete what the last one left."""
 
@@ -29,6 +31,8 @@ _JOIN: Final = 4096
 class DataSetReader:
     """Reads one data set as it comes; `attributes` and `has_pixel_data` tell what its top level held.
 
+    `body_offset` is where the body begins: the first value of at least LONG_VALUE bytes at the top level, or the first
+    fragment there, behind its header; `canonical_body_offset` is where that is in the output.
     `declares_implicit` is for the caller to set, before the first byte, from what the file says of itself.
     """
 
@@ -40,6 +44,9 @@ class DataSetReader:
         self._nesting = Nesting(self._out)
         self._top = self._nesting.top
         self._carry = b""
+        self._given_out = 0
+        self.body_offset: int | None = None
+        self.canonical_body_offset: int | None = None
         self._only_zeros = False
 
     @property
@@ -57,7 +64,8 @@ class DataSetReader:
 
         Raises DicomError CANNOT_UNDERSTAND.
         """
-        pieces = self._out.pieces = []
+        pieces: list[Piece] = []
+        self._out.pieces = pieces
         view = memoryview(data)
         while view:
             if self._carry:
@@ -66,7 +74,14 @@ class DataSetReader:
             else:
                 self._consume(view[:_MOST_AT_ONCE])
                 view = view[_MOST_AT_ONCE:]
+        if self.body_offset is None:
+            self._given_out += sum(map(len, pieces))
         return pieces
+
+    @property
+    def edits_body(self) -> bool:
+        """Whether any of the body leaves in another form than it came in."""
+        return self.body_offset is not None and self._out.has_edits
 
     def finish(self) -> None:
         """The data set ends here. Raises DicomError TRUNCATED when something in it is not complete."""
@@ -92,7 +107,7 @@ class DataSetReader:
         if self._only_zeros:
             return self._skip_zeros()
         if frame.kind is not Kind.DATA_SET:
-            return nesting.item()
+            return self._item(frame)
         return self._run(frame) or self._element(frame)
 
     def _run(self, frame: Frame) -> bool:
@@ -138,7 +153,9 @@ class DataSetReader:
         """Begin a value, after a look at it if it is watched."""
         tag, told, length, size = header
         mode = KEEP if frame.order is LITTLE else SWAP_WIDTH.get(vr, KEEP)
-        if tag in WATCHED or (not frame.explicit and is_private_creator(tag)):
+        if tag in PIXEL_DATA_TAGS:
+            self._look(frame, tag, b"")
+        elif tag in WATCHED or (not frame.explicit and is_private_creator(tag)):
             raw = self._peek(size, length)
             if raw is None:
                 return False
@@ -148,7 +165,25 @@ class DataSetReader:
             out.replace(out.at, out.at + size, explicit_header(tag, vr, length))
         out.at += size
         out.value(length, mode)
+        if length >= LONG_VALUE and frame is self._top and (tag in PIXEL_DATA_TAGS or tag not in WATCHED):
+            self._begin_body()
         return True
+
+    def _item(self, frame: Frame) -> bool:
+        """Take what stands between items or fragments."""
+        taken = self._nesting.item()
+        if taken and frame.kind is Kind.FRAGMENTS and self._nesting.is_first_level:
+            self._begin_body()
+        return taken
+
+    def _begin_body(self) -> None:
+        """The body begins here, unless it has begun: what came before leaves as pieces of its own."""
+        if self.body_offset is None:
+            out = self._out
+            out.replace(out.at, out.at, b"")
+            out.has_edits = False
+            self.body_offset = self._nesting.base + out.at
+            self.canonical_body_offset = self._given_out + sum(map(len, out.pieces))
 
     def _peek(self, size: int, length: int) -> bytes | None:
         """The beginning of the value behind a header of `size` bytes; None when it is not here yet."""

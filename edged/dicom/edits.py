@@ -25,9 +25,12 @@ def swapped(raw: bytes | memoryview, width: int) -> bytes:
 
 
 class Edits:
-    """One piece of input, the position `at` in it, the `pieces` of output so far, and what is `left` of a value."""
+    """One piece of input, the position `at` in it, the `pieces` of output so far, and what is `left` of a value.
 
-    __slots__ = ("_kept", "_mode", "at", "left", "pieces", "view")
+    `has_edits` says whether anything was replaced; who wants to know from when on clears it.
+    """
+
+    __slots__ = ("_kept", "_mode", "at", "has_edits", "left", "pieces", "view")
 
     def __init__(self) -> None:
         self.view = memoryview(b"")
@@ -35,6 +38,7 @@ class Edits:
         self.pieces: list[Piece] = []
         self._kept = 0
         self.left = 0
+        self.has_edits = False
         self._mode = KEEP
 
     def begin(self, view: memoryview) -> None:
@@ -55,6 +59,7 @@ class Edits:
             self.pieces.append(self.view[self._kept : start])
         if new:
             self.pieces.append(new)
+        self.has_edits = self.has_edits or bool(new) or end > start
         self._kept = end
 
     def value(self, length: int, mode: int) -> None:

@@ -31,6 +31,9 @@ DEEPEST: Final = 64
 """Frames open at once: about 32 sequences within each other. Structured reports nest about ten."""
 
 
+_FIRST_LEVEL: Final = 2
+
+
 def misunderstood(text: str) -> DicomError:
     """The error for a structure that makes no sense."""
     return DicomError(FailureReason.CANNOT_UNDERSTAND, text)
@@ -52,6 +55,11 @@ class Nesting:
     def offset(self) -> int:
         """The position in the data set."""
         return self.base + self._out.at
+
+    @property
+    def is_first_level(self) -> bool:
+        """Whether the open frame is right inside the data set."""
+        return len(self._frames) == _FIRST_LEVEL
 
     def require_room(self, header: Header) -> None:
         """Raise unless the element or item, with its value where it tells a length, fits into the open frame."""

@@ -67,6 +67,14 @@ class FileReader:
         is_proper = self.head.preamble is not None and self.head.transfer_syntax_uid == found
         return is_proper or found not in _NATIVE
 
+    @property
+    def body_offset(self) -> int | None:
+        """Where the body begins in the file; None before it, and for good where the data set is deflated."""
+        begins = self.data_set.body_offset
+        if self.head is None or begins is None or self._inflater is not None:
+            return None
+        return self.head.size + begins
+
     def described(self) -> tuple[Head, str]:
         """The head and the transfer syntax. Raises DicomError when the data set is empty."""
         found = self.transfer_syntax_uid

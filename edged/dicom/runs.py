@@ -29,6 +29,8 @@ _tag = Struct("<HH").unpack_from
 _implicit_header = Struct("<HHL").unpack_from
 _WATCHED: Final = 0x10
 _ENDS_RUN: Final = 0
+_LONGEST: Final = 0xFFFF
+"""A longer value ends the run: it may be the body."""
 _REMEMBERED: Final = 8192
 """Combinations of tag and VR; the data dictionary has about 5,000."""
 
@@ -62,12 +64,19 @@ def explicit_run(frame: Frame, view: memoryview, span: tuple[int, int], *, look:
         if size == 8:
             end = at + 8 + length
         elif size == 12:
-            end = at + 12 + _length(view, at + 8)[0]  # an undefined length is beyond any limit
+            (length,) = _length(view, at + 8)
+            if length > _LONGEST:
+                break
+            end = at + 12 + length
         elif size == _ENDS_RUN:
             break
         else:
             value = at + size - _WATCHED
-            end = value + (length if value == at + 8 else _length(view, at + 8)[0])
+            if value == at + 12:
+                (length,) = _length(view, at + 8)
+            if length > _LONGEST:
+                break
+            end = value + length
             if end <= limit:
                 group, element = _tag(kind)
                 look(frame, group << 16 | element, bytes(view[value : min(end, value + LONGEST_KEPT)]))

@@ -8,17 +8,15 @@ needs to be understood. It is the same as another only when every stored byte is
 Invariants: memory does not depend on the instance; after an error every further call raises the same error.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from edged.dicom.attributes import SERIES_INSTANCE_UID, SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID
-from edged.dicom.digests import new_digest
-from edged.dicom.edits import Piece
 from edged.dicom.errors import DicomError
 from edged.dicom.irregular import LARGEST_BEGINNING, identify
 from edged.dicom.part10 import FileReader
 from edged.dicom.reasons import FailureReason
+from edged.dicom.twin_digest import TwinDigest
 from edged.dicom.uids import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, is_uid, uid_text
 
 _UIDS: Final = (SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID)
@@ -30,9 +28,9 @@ class Scan:
     """One instance, as its bytes tell it.
 
     `transfer_syntax_uid` is what the data set is in, whatever the file says. `dataset_offset` counts the bytes before
-    the data set, `length` all of them, `exit_length` those of the web exit: `length` when `leaves_as_is`.
-    Digests are SHA-256. `attributes` holds canonical value bytes by keyword, cut to 1 KiB. `irregular` says what
-    could not be read in an instance that was taken all the same.
+    the data set, `body_offset` those before its first long value, `length` all of them, `exit_length` those of the web
+    exit: `length` when `leaves_as_is`. Digests are as `digests.py` takes them. `attributes` holds canonical value bytes
+    by keyword, cut to 1 KiB. `irregular` says what could not be read in an instance that was taken all the same.
     """
 
     sop_class_uid: str
@@ -41,6 +39,7 @@ class Scan:
     series_instance_uid: str
     transfer_syntax_uid: str
     dataset_offset: int
+    body_offset: int
     length: int
     file_digest: bytes
     dataset_digest: bytes
@@ -55,10 +54,7 @@ class InstanceScanner:
 
     def __init__(self) -> None:
         self._reader = FileReader()
-        self._file_hash = new_digest()
-        self._data_set_hash = new_digest()
-        self._length = 0
-        self._canonical_length = 0
+        self._digests = TwinDigest(self._reader)
         self._beginning = bytearray()
         self._keeps_beginning = True
         self._irregular: DicomError | None = None
@@ -67,11 +63,11 @@ class InstanceScanner:
     def feed(self, data: bytes | memoryview) -> None:
         """Take the next bytes. Raises DicomError with what is known of the instance."""
         self._raise_again()
-        self._file_hash.update(data)
-        self._length += len(data)
-        if self._irregular is None:
+        if self._irregular is not None:
+            self._digests.skip(data)
+        else:
             try:
-                self._take(self._reader.feed(data))
+                self._digests.read(data)
             except DicomError as error:
                 self._bear(error)
         if self._keeps_beginning:
@@ -82,7 +78,7 @@ class InstanceScanner:
         self._raise_again()
         try:
             if self._irregular is None:
-                self._take(self._reader.finish())
+                self._digests.finish()
             elif self._missing():
                 self._attributes().update(identify(bytes(self._beginning), self._irregular))
                 if self._missing():
@@ -90,11 +86,6 @@ class InstanceScanner:
             return self._scan()
         except DicomError as error:
             raise self._named(error) from error.__cause__
-
-    def _take(self, pieces: Iterable[Piece]) -> None:
-        for piece in pieces:
-            self._data_set_hash.update(piece)
-            self._canonical_length += len(piece)
 
     def _attributes(self) -> dict[str, bytes]:
         return self._reader.data_set.attributes
@@ -146,11 +137,12 @@ class InstanceScanner:
         head, found = reader.described()
         self._require_pixels()
         as_is = reader.leaves_as_is
-        exit_length = self._length
+        digests = self._digests
+        exit_length = digests.length
         if not as_is:
             exit_head = reader.exit_head(sop_class_uid=uids[0], sop_instance_uid=uids[1])
-            exit_length = len(exit_head) + self._canonical_length
-        file_digest = self._file_hash.digest()
+            exit_length = len(exit_head) + digests.canonical_length
+        file_digest = digests.file_digest()
         return Scan(
             sop_class_uid=uids[0],
             sop_instance_uid=uids[1],
@@ -158,9 +150,10 @@ class InstanceScanner:
             series_instance_uid=uids[3],
             transfer_syntax_uid=found,
             dataset_offset=head.size,
-            length=self._length,
+            body_offset=digests.body_offset,
+            length=digests.length,
             file_digest=file_digest,
-            dataset_digest=file_digest if self._irregular else self._data_set_hash.digest(),
+            dataset_digest=file_digest if self._irregular else digests.data_set_digest(),
             exit_length=exit_length,
             leaves_as_is=as_is,
             attributes=self._attributes(),

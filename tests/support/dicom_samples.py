@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pydicom.data
@@ -109,6 +110,12 @@ def scan(data: bytes, step: int = 0) -> Scan:
     for start in range(0, len(data), step or len(data) or 1):
         scanner.feed(data[start : start + (step or len(data))])
     return scanner.finish()
+
+
+def digest_of(data: bytes, body_offset: int) -> bytes:
+    """The digest of bytes with a body, by nothing but the standard library."""
+    halves = data[:body_offset], data[body_offset:]
+    return sha256(b"".join(sha256(half).digest() for half in halves)).digest()
 
 
 def converted(data: bytes, step: int = 0) -> bytes:
