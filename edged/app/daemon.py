@@ -15,6 +15,7 @@ import trio
 
 from edged.app.box import Parts, control_socket, serve
 from edged.config import Settings
+from edged.services.bell import Bell
 from edged.store.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 STUCK_S = 120.0
 PROBE_WITHIN_S = 10.0
 STATUS_EVERY_S = 10.0
+STATUS_LEAST_S = 0.5
+"""Between two, however fast conditions come and go."""
+
 _PROBE = b"GET %s/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
@@ -67,13 +71,20 @@ async def _status(parts: Parts) -> str:
     instances = state["store"]["instances"]  # type: ignore[index]
     counted = ", ".join(f"{count} {name}" for name, count in instances.items() if count)
     problems = ", ".join(each.name for each in parts.conditions.snapshot())
-    return f"{counted or 'empty'}{'; ' + problems if problems else ''}"
+    failed = f"{parts.store.failure.text} " if parts.store.failure.text else ""
+    return f"{failed}{counted or 'empty'}{'; ' + problems if problems else ''}"
 
 
 async def _report_status(parts: Parts, notifier: sdnotify.SystemdNotifier) -> None:
+    """Say how the box is now and then, and at once when a condition turns."""
+    turned = Bell()
+    parts.conditions.listen(lambda _turn, _condition: turned.ring())
     while True:
+        following = turned.next
         notifier.notify(f"STATUS={await _status(parts)}")
-        await trio.sleep(STATUS_EVERY_S)
+        await trio.sleep(STATUS_LEAST_S)
+        with trio.move_on_after(STATUS_EVERY_S):
+            await following.wait()
 
 
 async def _feed_watchdog(parts: Parts, notifier: sdnotify.SystemdNotifier) -> None:

@@ -28,9 +28,12 @@ class Routes:
 
 
 async def load_routes(store: Store, destinations: Sequence[Destination]) -> Routes:
-    """Give every configured destination its id."""
+    """Give every configured destination its id; writes only when one is new. Raises StoreError."""
     names = [destination.name for destination in destinations]
-    ids = await store.write(lambda txn: {name: destination_id(txn, name) for name in names})
+    known = {name: number for number, name in (await store.read(destination_names)).items()}
+    if not known.keys() >= set(names):
+        known = await store.write(lambda txn: {name: destination_id(txn, name) for name in names})
+    ids = {name: known[name] for name in names}
     required = tuple(ids[destination.name] for destination in destinations if destination.required)
     return Routes(ids, required)
 

@@ -57,15 +57,17 @@ class Filling:
         space = self._store.space
         self._samples.append(_Sample(self._clock.monotonic(), space.used, self._drained))
         self._live.store = StoreLive(hours_to_full=self.hours_to_full())
-        share = space.used / space.soft_cap
+        share = space.used / max(space.limit, 1)
         if share < WARNING_SHARE:
             self._conditions.clear(FILLING)
             return
         severity = Severity.CRITICAL if share >= CRITICAL_SHARE else Severity.WARNING
         hint = (
-            f"The store is {share:.0%} full. Committed instances go first by themselves; if nothing is committed, look "
-            "at the destinations, or give it a larger [store] capacity."
+            f"The store is {min(share, 1.0):.0%} full. Committed instances go first by themselves; if nothing is "
+            "committed, look at the destinations, or give it a larger [store] capacity."
         )
+        if space.limit < space.soft_cap:
+            hint = "The disk has no room for what the store may still take. Free some space on it."
         self._conditions.raise_(FILLING, severity, hint)
 
     def hours_to_full(self) -> float | None:
@@ -76,9 +78,12 @@ class Filling:
         return round(self._store.space.free / rate / 3600, 2)
 
     def retry_after_s(self, needed: int) -> int:
-        """Return the seconds after which there may be room for `needed` bytes, by the measured drain rate."""
+        """Return the seconds after which there may be room for `needed` bytes, by the measured drain rate.
+
+        After a failure of the store no rate tells anything: a person must act.
+        """
         rate = self._per_second(lambda sample: sample.drained)
-        if rate is None or rate <= 0:
+        if rate is None or rate <= 0 or self._store.failure.text is not None:
             return UNKNOWN_RETRY_S
         missing = max(0, needed - self._store.space.free)
         return min(max(int(missing / rate) + 1, LEAST_RETRY_S), MOST_RETRY_S)

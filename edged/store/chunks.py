@@ -1,17 +1,19 @@
 """The bytes of instances, cut into chunks.
 
 `Cutter` gathers what arrives into whole chunks with one copy. Reading copies out of the map in batches: a view would
-outlive its transaction without an error and then show reused pages.
+outlive its transaction without an error and then show reused pages. What the disk cannot give back is an error of one
+instance (`finder`).
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
+from enum import Enum
 
 import lmdb
 
-from edged.dicom.digests import new_digest
+from edged.dicom.digests import Digest, FileDigest
 from edged.store.errors import InstanceGone
-from edged.store.schema import CHUNK_BYTES, CHUNKS, chunk_key, read_chunk_key, u64_key
+from edged.store.records import Instance
+from edged.store.schema import CHUNK_BYTES, CHUNKS, chunk_key, u64_key
 from edged.store.transaction import Transaction
 
 READ_CHUNKS = 16
@@ -69,46 +71,70 @@ def write_chunks(txn: Transaction, number: int, chunks: Sequence[bytes | bytearr
         txn.put(CHUNKS, chunk_key(number, first + offset), memoryview(chunk))
 
 
+def has_chunk(txn: Transaction, number: int, index: int) -> bool:
+    """Return whether a chunk of an instance is there."""
+    return txn.chunk_bytes(chunk_key(number, index)) is not None
+
+
 def chunk_count(size: int) -> int:
     """Return how many chunks `size` bytes take."""
     return -(-size // CHUNK_BYTES)
 
 
 def view_chunks(txn: Transaction, number: int, *, first: int, count: int) -> Iterator[bytes | memoryview]:
-    """Yield views of `count` chunks, valid only inside the transaction; raises InstanceGone when one is missing."""
-    rows = txn.rows(CHUNKS, u64_key(number), start=chunk_key(number, first))
+    """Yield `count` chunks, valid only inside the transaction.
+
+    Raises InstanceGone when one is missing, InstanceUnreadable when the disk cannot give one back.
+    """
     for expected in range(first, first + count):
         try:
-            row = next(rows, None)
+            chunk = txn.get(CHUNKS, chunk_key(number, expected))
         except lmdb.Error as error:
             raise InstanceGone(f"chunk {expected} of instance number {number} cannot be read: {error}") from error
-        if row is None or read_chunk_key(row[0])[1] != expected:
+        if chunk is None:
             raise InstanceGone(f"chunk {expected} of instance number {number} is missing")
-        yield row[1]
+        yield chunk
 
 
 def read_chunks(txn: Transaction, number: int, *, first: int, count: int) -> list[bytes]:
-    """Return copies of `count` chunks; raises InstanceGone when one is missing."""
+    """Return copies of `count` chunks; raises InstanceGone and InstanceUnreadable."""
     return [bytes(chunk) for chunk in view_chunks(txn, number, first=first, count=count)]
 
 
-def stored_digest(txn: Transaction, number: int, size: int) -> bytes:
-    """Return the digest of the chunks that `size` bytes take; raises InstanceGone when one is missing."""
-    digest = new_digest()
-    hash_chunks(txn, number, digest=digest, first=0, count=chunk_count(size))
+def stored_digest(txn: Transaction, number: int, instance: Instance) -> bytes:
+    """Return the digest of the bytes that are stored of an instance; raises InstanceGone and InstanceUnreadable."""
+    digest = FileDigest(instance.body_offset)
+    hash_chunks(txn, number, digest=digest, first=0, count=chunk_count(instance.size))
     return digest.digest()
 
 
-def hash_chunks(txn: Transaction, number: int, *, digest: "hashlib._Hash", first: int, count: int) -> None:
-    """Update a digest with `count` chunks, without a copy; raises InstanceGone when one is missing."""
+def hash_chunks(txn: Transaction, number: int, *, digest: Digest, first: int, count: int) -> None:
+    """Update a digest with `count` chunks, without a copy; raises InstanceGone and InstanceUnreadable."""
     for chunk in view_chunks(txn, number, first=first, count=count):
         digest.update(chunk)
 
 
-def delete_chunks(txn: Transaction, number: int, limit: int = DELETE_CHUNKS) -> bool:
-    """Delete at most `limit` chunks of one instance; return whether none is left."""
-    prefix = u64_key(number)
-    doomed = [bytes(key) for (key, _), _ in zip(txn.rows(CHUNKS, prefix), range(limit), strict=False)]
+class Rest(Enum):
+    """What is left of an instance after some of its chunks were deleted."""
+
+    NONE = "none"
+    MORE = "more"
+    UNREADABLE = "unreadable"
+    """Only what the disk cannot give back: to free it LMDB would look into it, and that would end the process."""
+
+
+def delete_chunks(txn: Transaction, number: int, limit: int = DELETE_CHUNKS) -> Rest:
+    """Delete at most `limit` chunks of one instance; return what is left."""
+    doomed: list[bytes] = []
+    rest = Rest.NONE
+    for key in txn.chunk_keys(u64_key(number)):
+        if len(doomed) == limit:
+            rest = Rest.MORE
+            break
+        if txn.may_free(key):
+            doomed.append(key)
+        else:
+            rest = Rest.UNREADABLE
     for key in doomed:
         txn.delete(CHUNKS, key)
-    return len(doomed) < limit
+    return rest

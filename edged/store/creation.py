@@ -15,7 +15,7 @@ from pathlib import Path
 import lmdb
 import msgspec
 
-from edged.store.errors import StoreUnavailable
+from edged.store.errors import DiskFull, StoreUnavailable
 from edged.store.schema import META, TABLES, VERSION
 
 MIB = 1 << 20
@@ -25,11 +25,19 @@ HATCH = 64 * MIB
 
 STORE = "store"
 _UNFINISHED = "store.new"
+DATA = "data.mdb"
+BLOCK = 512
+"""What st_blocks counts in, whatever the file system's own blocks are."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_PREALLOCATION = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
-def open_environment(folder: Path, capacity: int, *, read_only: bool = False) -> lmdb.Environment:
-    """Open the LMDB environment in `folder` with the flags that keep its promises (DESIGN §3)."""
+def open_environment(folder: Path, capacity: int, *, read_only: bool = False, lock: bool = True) -> lmdb.Environment:
+    """Open the LMDB environment in `folder` with the flags that keep its promises (DESIGN §3).
+
+    Without `lock` the lock file is left alone, which writes to the disk: for a reader when nobody writes.
+    """
     return lmdb.open(
         str(folder),
         map_size=capacity,
@@ -38,6 +46,7 @@ def open_environment(folder: Path, capacity: int, *, read_only: bool = False) ->
         readahead=False,
         create=not read_only,
         readonly=read_only,
+        lock=lock,
         lib_version=0,
         mode=0o600,
     )
@@ -46,20 +55,33 @@ def open_environment(folder: Path, capacity: int, *, read_only: bool = False) ->
 def preallocate(path: Path, size: int) -> bool:
     """Reserve `size` bytes for the file at `path`; return False where the file system cannot.
 
-    Raises StoreUnavailable when the disk has no such room.
+    Raises DiskFull when the disk has no such room, and StoreUnavailable; the file is then as long as it was.
     """
     with path.open("r+b") as file:
+        before = os.fstat(file.fileno())
         try:
+            _require_room(file.fileno(), size - before.st_blocks * BLOCK)
             os.posix_fallocate(file.fileno(), 0, size)
+            os.fsync(file.fileno())
         except OSError as error:
             if error.errno in _NO_PREALLOCATION:
                 return False
-            raise StoreUnavailable(
+            if before.st_size < size:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(file.fileno(), before.st_size)
+            kind = DiskFull if error.errno in _NO_ROOM else StoreUnavailable
+            raise kind(
                 f"cannot reserve {size // MIB} MiB for {path}: {error.strerror}. "
                 "Free some space, or set a smaller [store] capacity."
             ) from error
-        os.fsync(file.fileno())
     return True
+
+
+def _require_room(descriptor: int, missing: int) -> None:
+    """Raise OSError (ENOSPC) before a disk is filled to its last byte in vain."""
+    disk = os.fstatvfs(descriptor)
+    if missing > disk.f_bavail * disk.f_frsize:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def sync_folder(folder: Path) -> None:
@@ -94,7 +116,7 @@ def create(data_dir: Path, capacity: int) -> None:
         _fill(unfinished, capacity)
     except lmdb.Error as error:
         raise StoreUnavailable(f"cannot make a store of {capacity // MIB} MiB in {data_dir}: {error}") from error
-    for name in ("data.mdb", "lock.mdb"):
+    for name in (DATA, "lock.mdb"):
         descriptor = os.open(unfinished / name, os.O_RDWR)
         os.fsync(descriptor)
         os.close(descriptor)
@@ -114,6 +136,6 @@ def _fill(folder: Path, capacity: int) -> None:
                 txn.put(name.encode(), msgspec.msgpack.encode(value), db=databases[META.name])
         lock = folder / "lock.mdb"
         preallocate(lock, lock.stat().st_size)
-        preallocate(folder / "data.mdb", capacity + HATCH)
+        preallocate(folder / DATA, capacity + HATCH)
     finally:
         environment.close()

@@ -1,29 +1,34 @@
 """Owning and opening the environment: the exclusive lock, the checks before the first write, space figures.
 
 A store of a newer schema is refused; a damaged one is never written to: what can be checked cheaply (magic, schema,
-counts of the tables against each other) is checked read-only before the environment is opened for writing.
+counts of the tables against each other) is checked read-only before the environment is opened for writing. After a
+failed write it is reopened read-only: once its meta page could not be written LMDB refuses even to read, and what
+cannot write need not be trusted not to.
 """
 
 import fcntl
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import lmdb
 import msgspec
 
+from edged.store.allocation import Allocation, create_what_fits, default_capacity, fill_holes, grow
 from edged.store.counters import standing
-from edged.store.creation import HATCH, MIB, STORE, create, make_folder, open_environment, preallocate
-from edged.store.errors import StoreDamaged, StoreLocked, StoreTooNew, StoreUnavailable
+from edged.store.creation import DATA, HATCH, MIB, STORE, create, make_folder, open_environment
+from edged.store.errors import StoreDamaged, StoreFailed, StoreLocked, StoreTooNew, StoreUnavailable
+from edged.store.finder import Finder
 from edged.store.gate import Gate
 from edged.store.records import Standing
-from edged.store.schema import BY_SOP_INSTANCE, BY_STUDY, INSTANCES, META, TABLES, VERSION, Table
+from edged.store.schema import BY_SOP_INSTANCE, BY_STUDY, CHUNKS, INSTANCES, META, TABLES, VERSION, Table
 from edged.store.transaction import Transaction
 
 OWNER = "owner"
+_PID_BYTES = 32
 
 _DAMAGE = (lmdb.Error, msgspec.DecodeError, struct.error, UnicodeDecodeError)
 """What reading raises when a page does not hold what it should."""
@@ -32,28 +37,42 @@ _DAMAGE = (lmdb.Error, msgspec.DecodeError, struct.error, UnicodeDecodeError)
 class Environment:
     """The opened LMDB environment with its tables; made by `opened` and `inspected`."""
 
-    def __init__(self, env: lmdb.Environment, capacity: int, tables: Sequence[Table] = TABLES) -> None:
+    def __init__(
+        self, env: lmdb.Environment, capacity: int, tables: Sequence[Table] = TABLES, *, descriptor: int
+    ) -> None:
         self._env = env
-        self._databases: Mapping[str, Any] = {table.name: env.open_db(table.name.encode()) for table in tables}
+        self._descriptor = descriptor
+        self._tables = tables
+        self._databases = _databases(env, tables)
         self._page = int(env.stat()["psize"])
         self.capacity = capacity
         self.soft_cap = capacity - max(64 * MIB, capacity // 20)
+        self.allocation = Allocation(Path(env.path()) / DATA, wanted=capacity, capacity=capacity)
         self._gate = Gate()
         self._hatch_open = False
+        self._reopened = False
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """A short read transaction; never held across an await."""
-        with self._gate.shared(), self._env.begin(buffers=True) as txn:
-            yield Transaction(txn, self._databases)
+        """A short read transaction; never held across an await. Raises StoreFailed while nothing can be read."""
+        with self._gate.shared():
+            try:
+                begun = self._env.begin(buffers=True)
+            except lmdb.Error as error:
+                raise StoreFailed(f"the store cannot be read: {error}. Check the disk, then restart edged.") from error
+            with begun as txn:
+                yield Transaction(txn, self._databases, self._finder(txn.id()))
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         """A write transaction, committed at the end of the block, aborted by an exception."""
         with self._env.begin(write=True, buffers=True) as txn:
-            transaction = Transaction(txn, self._databases)
+            transaction = Transaction(txn, self._databases, self._finder(txn.id() - 1))
             yield transaction
             transaction.flush()
+
+    def _finder(self, snapshot: int) -> Finder:
+        return Finder(self._descriptor, self._page, snapshot=snapshot, table=CHUNKS.name.encode())
 
     def open_hatch(self) -> bool:
         """Add the preallocated reserve to a full map, so that deleting is possible; False if that was done before.
@@ -67,6 +86,20 @@ class Environment:
             self._env.set_mapsize(self.capacity + HATCH)
         return True
 
+    def reopen_to_read(self) -> None:
+        """Give up writing, so that no page is written and nothing flushed any more, and go on reading what was there.
+
+        Called between transactions by whoever writes; waits for the readers. When it cannot be opened, nothing is read.
+        """
+        if self._reopened:
+            return
+        self._reopened = True
+        folder = Path(self._env.path())
+        with self._gate.alone(), suppress(lmdb.Error):
+            self._env.close()
+            self._env = open_environment(folder, self.capacity + HATCH, read_only=True, lock=False)
+            self._databases = _databases(self._env, self._tables)
+
     def used_bytes(self, transaction: Transaction) -> int:
         """Return the bytes of all pages that the tables use."""
         return transaction.pages() * self._page
@@ -78,6 +111,20 @@ class Environment:
     def close(self) -> None:
         """Close the environment; nothing may use it afterwards."""
         self._env.close()
+
+
+def _databases(env: lmdb.Environment, tables: Sequence[Table]) -> Mapping[str, Any]:
+    return {table.name: env.open_db(table.name.encode()) for table in tables}
+
+
+@contextmanager
+def _data_file(folder: Path) -> Iterator[int]:
+    """A descriptor of the data file, to read it without the map. Raises OSError."""
+    descriptor = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -94,46 +141,55 @@ def owned(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            holder = os.pread(descriptor, _PID_BYTES, 0).decode("ascii", "replace").strip() or "unknown"
             raise StoreLocked(
                 f"{data_dir} is in use by another edged (process {holder}). Stop it, or set another [box] data_dir."
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # who it is, is only for people: a full disk must not keep a box from starting
+            os.pwrite(descriptor, str(os.getpid()).encode().ljust(_PID_BYTES), 0)
         yield
     finally:
         os.close(descriptor)
 
 
 @contextmanager
-def opened(data_dir: Path, capacity: int | None) -> Iterator[Environment]:
+def opened(data_dir: Path, capacity: int | None, *, make_do: bool = False) -> Iterator[Environment]:
     """Open the store in an owned data directory, made if there is none, and close it at the end.
 
     `capacity` in bytes may grow an existing store, never shrink it; None keeps it, or takes 80 % of the free space
-    for a new one. Raises StoreError.
+    for a new one. Raises StoreError: also where the disk has no room for the capacity, unless it is to `make_do` with
+    what there is, and then what the file still lacks of the disk is reserved first.
     """
     folder = data_dir / STORE
     if not folder.exists():
-        create(data_dir, capacity or _default_capacity(data_dir))
+        (create_what_fits if make_do else create)(data_dir, capacity or default_capacity(data_dir))
     known = _inspect(data_dir)
-    capacity = max(capacity or known, known)
-    if capacity > known:
-        preallocate(folder / "data.mdb", capacity + HATCH)
-    env = open_environment(folder, capacity)
+    wanted = max(capacity or known, known)
+    granted = grow(folder / DATA, wanted, known=known, make_do=make_do)
+    if make_do:
+        fill_holes(folder / DATA, granted)
     try:
-        environment = Environment(env, capacity)
-        if capacity > known:
-            with environment.writing() as txn:
-                txn.put(META, b"capacity", msgspec.msgpack.encode(capacity))
-        env.reader_check()
-        yield environment
-    finally:
-        env.close()
+        env = open_environment(folder, granted)
+    except lmdb.Error as error:
+        raise StoreUnavailable(f"cannot open the store in {folder} for writing: {error}. Check the disk.") from error
+    with _data_file(folder) as descriptor:
+        environment = Environment(env, granted, descriptor=descriptor)
+        try:
+            environment.allocation = Allocation(folder / DATA, wanted=wanted, capacity=granted)
+            if granted > known:
+                _note_capacity(environment)
+            environment.reader_check()
+            yield environment
+        finally:
+            environment.close()
 
 
-def _default_capacity(data_dir: Path) -> int:
-    status = os.statvfs(data_dir)
-    return status.f_bavail * status.f_frsize * 8 // 10 // MIB * MIB
+def _note_capacity(environment: Environment) -> None:
+    try:
+        with environment.writing() as txn:
+            txn.put(META, b"capacity", msgspec.msgpack.encode(environment.capacity))
+    except lmdb.Error as error:
+        raise StoreUnavailable(f"the store cannot write: {error}. Check the disk.") from error
 
 
 @contextmanager
@@ -146,22 +202,24 @@ def inspected(
     those that are merely `useful`: a damaged one does not keep the others from being read.
     """
     folder = data_dir / STORE
-    try:
-        size = (folder / "data.mdb").stat().st_size
-        env = open_environment(folder, size, read_only=True)
-    except (lmdb.Error, OSError) as error:
-        raise StoreDamaged(f"{folder} is not a store that can be opened: {error}. Nothing was changed.") from error
-    try:
-        missing = [table.name for table in tables if not _opens(env, table)]
-        if META in tables and META.name not in missing:
-            _require_known_schema(Environment(env, size, [META]), folder)
-        if missing:
-            raise StoreDamaged(f"the store in {folder} lacks the tables {', '.join(missing)}. Nothing was changed.")
-        yield Environment(env, size, [*tables, *(table for table in useful if _opens(env, table))])
-    except _DAMAGE as error:
-        raise StoreDamaged(f"the store in {folder} is damaged: {error}. Nothing was changed.") from error
-    finally:
-        env.close()
+    with ExitStack() as open_files:
+        try:
+            descriptor = open_files.enter_context(_data_file(folder))
+            size = os.fstat(descriptor).st_size
+            env = open_environment(folder, size, read_only=True)
+        except (lmdb.Error, OSError) as error:
+            raise StoreDamaged(f"{folder} is not a store that can be opened: {error}. Nothing was changed.") from error
+        open_files.callback(env.close)
+        try:
+            missing = [table.name for table in tables if not _opens(env, table)]
+            if META in tables and META.name not in missing:
+                _require_known_schema(Environment(env, size, [META], descriptor=descriptor), folder)
+            if missing:
+                raise StoreDamaged(f"the store in {folder} lacks the tables {', '.join(missing)}. Nothing was changed.")
+            found = [*tables, *(table for table in useful if _opens(env, table))]
+            yield Environment(env, size, found, descriptor=descriptor)
+        except _DAMAGE as error:
+            raise StoreDamaged(f"the store in {folder} is damaged: {error}. Nothing was changed.") from error
 
 
 def _opens(env: lmdb.Environment, table: Table) -> bool:

@@ -1,7 +1,8 @@
 """What the store raises, each class with the remedy in its text.
 
 `StoreFull` is about one operation and passes; `StoreFailed` is about the device and lasts until a restart, because an
-fsync that failed once says nothing when it succeeds the second time.
+fsync that failed once says nothing when it succeeds the second time. `InstanceUnreadable` is about one instance: the
+disk cannot give its bytes back, which says nothing of the others.
 """
 
 
@@ -33,5 +34,13 @@ class StoreUnavailable(StoreError):
     """The store cannot be opened or made here: permission, space, or file system."""
 
 
+class DiskFull(StoreUnavailable):
+    """The disk has no room for a store of this size; a smaller one may fit."""
+
+
 class InstanceGone(StoreError):
     """A chunk of the instance is missing: it was evicted or the store is damaged; the transfer must be cut."""
+
+
+class InstanceUnreadable(InstanceGone):
+    """The disk cannot give bytes of the instance back; the transfer must be cut."""

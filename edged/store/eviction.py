@@ -6,7 +6,7 @@ while it is proven. A remembered digest never replaces storing: it only makes th
 """
 
 from edged.dicomweb.event_report import EventKind
-from edged.store.chunks import delete_chunks
+from edged.store.chunks import Rest, delete_chunks
 from edged.store.events import append_event
 from edged.store.instances import take_out
 from edged.store.queue import drop_deliveries, read_delivery
@@ -71,7 +71,7 @@ def _evict(txn: Transaction, number: int, now: float) -> None:
     _remember(txn, number, instance, now=now)
     drop_deliveries(txn, number, instance)
     take_out(txn, number, instance)
-    if not delete_chunks(txn, number):
+    if delete_chunks(txn, number) is not Rest.NONE:
         txn.put_record(UNOWNED, u64_key(number), Unowned(kind=UnownedKind.EVICTING, since=now))
     append_event(txn, _evicted(number, instance, now))
 

@@ -31,7 +31,6 @@ from edged.store.schema import (
     BY_SOP_INSTANCE,
     BY_STUDY,
     CHUNK_BYTES,
-    CHUNKS,
     DELIVERIES,
     DESTINATIONS,
     EVENTS,
@@ -92,7 +91,7 @@ def check_deep(txn: Transaction, advance: Callable[[int], None]) -> Iterator[str
     """
     for number, instance in all_instances(txn):
         try:
-            if stored_digest(txn, number, instance.size) != instance.file_digest:
+            if stored_digest(txn, number, instance) != instance.file_digest:
                 yield f"{_named(number, instance)} holds other bytes than were stored"
         except InstanceGone as error:
             yield f"{_named(number, instance)} cannot be read: {error}"
@@ -105,7 +104,7 @@ def _named(number: int, instance: Instance) -> str:
 
 def _chunks(txn: Transaction) -> Iterator[str]:
     """Every chunk belongs to a record or is unowned."""
-    for number, _ in groupby(txn.rows(CHUNKS), lambda row: read_chunk_key(row[0])[0]):
+    for number, _ in groupby(txn.chunk_keys(), lambda key: read_chunk_key(key)[0]):
         recorded = txn.get(INSTANCES, u64_key(number)) is not None
         if recorded == (txn.get(UNOWNED, u64_key(number)) is not None):
             yield f"chunks of number {number} are {'both recorded and' if recorded else 'neither recorded nor'} unowned"
@@ -116,9 +115,9 @@ def _sizes(txn: Transaction) -> Iterator[str]:
     for number, instance in all_instances(txn):
         count = size = 0
         whole = True
-        for count, (key, value) in enumerate(txn.rows(CHUNKS, u64_key(number)), start=1):
+        for count, key in enumerate(txn.chunk_keys(u64_key(number)), start=1):
             whole &= size == (count - 1) * CHUNK_BYTES and read_chunk_key(key)[1] == count - 1
-            size += len(value)
+            size += txn.chunk_bytes(key) or 0
         if not whole or size != instance.size or count != chunk_count(size):
             yield f"{_named(number, instance)} has {size} bytes in {count} chunks; its record says {instance.size}"
 

@@ -11,9 +11,10 @@ from itertools import count
 
 import lmdb
 
+from edged.store.chunks import has_chunk
 from edged.store.counters import NEXT_INSTANCE
 from edged.store.environment import Environment
-from edged.store.errors import InstanceGone
+from edged.store.errors import InstanceGone, InstanceUnreadable
 from edged.store.schema import CHUNK_BYTES, CHUNKS, COUNTERS, Table, chunk_key
 from edged.store.transaction import Value
 
@@ -37,9 +38,10 @@ def numbers_with_chunks(environment: Environment) -> Iterator[int]:
 
 
 def leading_chunks(environment: Environment, number: int) -> Iterator[Value]:
-    """Yield views of a number's chunks from the first on up to a gap or a short one; raises InstanceGone for damage.
+    """Yield views of a number's chunks from the first on up to a gap or a short one.
 
-    A view is valid until the next one is asked for.
+    A view is valid until the next one is asked for. Raises InstanceGone for damage, InstanceUnreadable where the disk
+    cannot give the bytes back.
     """
     with environment.reading() as txn:
         for index in count():
@@ -63,8 +65,8 @@ def chunk_bytes(environment: Environment) -> int:
 def _is_there(environment: Environment, number: int) -> bool:
     try:
         with environment.reading() as txn:
-            return txn.get(CHUNKS, chunk_key(number, 0)) is not None
-    except lmdb.Error:
+            return has_chunk(txn, number, 0)
+    except (lmdb.Error, InstanceUnreadable):
         return True
 
 

@@ -4,23 +4,31 @@ Reads that may fault pages run in worker threads, a batch of chunks at a time; w
 inline form does both in the caller's thread: the same code on the same real LMDB under a virtual clock.
 """
 
+import logging
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 import trio
 
+from edged.store.allocation import DiskRoom
 from edged.store.budget import Budget
-from edged.store.chunks import READ_CHUNKS, chunk_count, read_chunks
+from edged.store.chunks import READ_CHUNKS, Rest, chunk_count, read_chunks
 from edged.store.counters import NEXT_INSTANCE
 from edged.store.environment import Environment, opened, owned
+from edged.store.errors import StoreError
+from edged.store.schema import META
 from edged.store.space import Space
 from edged.store.sweeper import sweep
 from edged.store.transaction import Transaction
 from edged.store.writer import InlineWriter, ThreadWriter, Writer
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -34,9 +42,15 @@ class Store:
 
     def __init__(self, environment: Environment, writer: Writer, *, inline: bool) -> None:
         self.writer = writer
+        self.failure = writer.failure
+        self.allocation = environment.allocation
         self.budget = Budget()
-        self.space = Space(environment.capacity, environment.soft_cap, lambda: writer.group.used_bytes)
+        group = writer.group
+        self.space = Space(environment.capacity, environment.soft_cap, lambda: group.used_bytes, failure=writer.failure)
+        if not self.allocation.preallocated:
+            self.space.room = DiskRoom(self.allocation.data)
         self._uploading: set[int] = set()
+        self._stuck: set[int] = set()
         self._unowned = trio.Event()
         self._swept = trio.Event()
         self._sweeping = False
@@ -92,7 +106,7 @@ class Store:
         return self.writer.arriving > 0 or any(number != besides for number in self._pinned)
 
     async def stream(self, number: int, size: int) -> AsyncGenerator[list[bytes], None]:
-        """Yield the stored bytes of an instance in batches of chunks; raises InstanceGone."""
+        """Yield the stored bytes of an instance in batches of chunks; raises InstanceGone and InstanceUnreadable."""
         with self.pinned(number):
             total = chunk_count(size)
             for first in range(0, total, READ_CHUNKS):
@@ -111,8 +125,12 @@ class Store:
             await self._unowned.wait()
 
     async def _sweep_once(self) -> bool:
-        busy, below = self._uploading | set(self._pinned), self._next_number
-        return await self.write(lambda txn: sweep(txn, busy, below))
+        busy, below = self._uploading | self._stuck | set(self._pinned), self._next_number
+        swept = await self.write(lambda txn: sweep(txn, busy, below))
+        if swept is not None and swept.rest is Rest.UNREADABLE:
+            log.error("chunks of number %d cannot be freed: the disk cannot read them", swept.number)
+            self._stuck.add(swept.number)
+        return swept is not None
 
     def sweep_soon(self) -> None:
         """Wake the sweeper: something became unowned."""
@@ -139,16 +157,27 @@ class Store:
 async def open_store(data_dir: Path, capacity: int | None = None, *, inline: bool = False) -> AsyncIterator[Store]:
     """Own the data directory, open its store (made if there is none) and close it at the end.
 
-    `capacity` in bytes; None keeps that of the store or takes 80 % of the free space. Raises StoreError.
+    `capacity` in bytes; None keeps that of the store or takes 80 % of the free space. Where the disk has no room for
+    it the store is smaller, and says so by its `allocation`. Raises StoreError.
     """
-    with owned(data_dir), opened(data_dir, capacity) as environment:
+    with owned(data_dir), opened(data_dir, capacity, make_do=True) as environment:
         if inline:
             yield Store(environment, InlineWriter(environment), inline=True)
             return
         writer = ThreadWriter(environment)
         writer.start()
         try:
-            yield Store(environment, writer, inline=False)
+            store = Store(environment, writer, inline=False)
+            with suppress(StoreError):  # it has been told as the failure, and what is there can be read
+                await store.write(_note_opened)
+            yield store
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_WITHIN_S):
                 await writer.stop(CLOSE_WITHIN_S)
+
+
+def _note_opened(txn: Transaction) -> None:
+    """Commit something before anything is believed: a life that ended in a failure may have left a meta page that is
+    in the system's cache and not on the disk, and what it shows must not be acknowledged as stored already.
+    """
+    txn.put(META, b"opened", msgspec.msgpack.encode(time.time()))

@@ -2,16 +2,21 @@
 
 Counters are read once a transaction, changed in memory and written back by `flush`, which the writer calls before it
 commits: an operation that is replayed starts from the stored values again. Buffers returned by reads are valid only
-inside the transaction.
+inside the transaction. Chunks are not read through the map but by a `Finder`; those that this transaction has itself
+changed are in memory, and only there.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from heapq import merge
 from typing import Any, TypeVar
 
 import lmdb
 
+from edged.store.errors import InstanceUnreadable, StoreDamaged
+from edged.store.finder import Finder, Unreadable
 from edged.store.records import Record, pack, unpack
-from edged.store.schema import COUNTERS, Table
+from edged.store.schema import CHUNKS, COUNTERS, Table, read_chunk_key
 
 R = TypeVar("R", bound=Record)
 Value = bytes | memoryview
@@ -21,16 +26,20 @@ Row = tuple[Value, Value]
 class Transaction:
     """One read or write transaction over the environment's tables."""
 
-    __slots__ = ("_counters", "_databases", "_dirty", "_txn")
+    __slots__ = ("_changed_chunks", "_counters", "_databases", "_dirty", "_finder", "_txn")
 
-    def __init__(self, txn: lmdb.Transaction, databases: Mapping[str, Any]) -> None:
+    def __init__(self, txn: lmdb.Transaction, databases: Mapping[str, Any], finder: Finder) -> None:
         self._txn = txn
         self._databases = databases
+        self._finder = finder
+        self._changed_chunks: set[bytes] = set()
         self._counters: dict[bytes, int] = {}
         self._dirty: set[bytes] = set()
 
     def get(self, table: Table, key: bytes) -> Value | None:
-        """Return the value, or None."""
+        """Return the value, or None; raises InstanceUnreadable for a chunk that the disk cannot give back."""
+        if table is CHUNKS and key not in self._changed_chunks:
+            return self._stored_chunk(key)
         value: Value | None = self._txn.get(key, db=self._databases[table.name])
         return value
 
@@ -41,6 +50,8 @@ class Transaction:
 
     def put(self, table: Table, key: bytes, value: bytes | memoryview = b"") -> None:
         """Write one row, replacing what was there."""
+        if table is CHUNKS:
+            self._changed_chunks.add(key)
         self._txn.put(key, value, db=self._databases[table.name])
 
     def put_record(self, table: Table, key: bytes, record: Record) -> None:
@@ -49,10 +60,16 @@ class Transaction:
 
     def delete(self, table: Table, key: bytes) -> bool:
         """Delete one row; return whether it was there."""
+        if table is CHUNKS:
+            self._changed_chunks.add(key)
         return bool(self._txn.delete(key, db=self._databases[table.name]))
 
     def rows(self, table: Table, prefix: bytes = b"", *, start: bytes | None = None) -> Iterator[Row]:
-        """Yield the rows whose keys begin with `prefix`, in key order, from `start` on."""
+        """Yield the rows whose keys begin with `prefix`, in key order, from `start` on; of CHUNKS as `get` does."""
+        if table is CHUNKS:
+            for chunk in self.chunk_keys(prefix, start=start):
+                yield chunk, self.get(table, chunk) or b""
+            return
         with self._txn.cursor(db=self._databases[table.name]) as cursor:
             found = cursor.set_range(start if start is not None else prefix) if (start or prefix) else cursor.first()
             while found:
@@ -61,6 +78,54 @@ class Transaction:
                     return
                 yield key, value
                 found = cursor.next()
+
+    def chunk_keys(self, prefix: bytes = b"", *, start: bytes | None = None) -> Iterator[bytes]:
+        """Yield the keys of chunks that begin with `prefix`, in order, from `start` on; no chunk is looked at.
+
+        Raises StoreDamaged when the disk cannot give the index of the chunks back.
+        """
+        start = start or prefix
+        mine = sorted(key for key in self._changed_chunks if key >= start and key.startswith(prefix) and self._has(key))
+        try:
+            yield from merge(mine, self._stored_keys(prefix, start))
+        except Unreadable as error:
+            raise StoreDamaged(f"the disk cannot give back the index of the chunks: {error}") from error
+
+    def _stored_keys(self, prefix: bytes, start: bytes) -> Iterator[bytes]:
+        for key in self._finder.keys(start):
+            if not key.startswith(prefix):
+                return
+            if key not in self._changed_chunks:
+                yield key
+
+    def _has(self, key: bytes) -> bool:
+        return self._txn.get(key, db=self._databases[CHUNKS.name]) is not None
+
+    def chunk_bytes(self, key: bytes) -> int | None:
+        """Return the size of a chunk in bytes, or None; it is not looked at. Raises InstanceUnreadable."""
+        if key in self._changed_chunks:
+            value = self._txn.get(key, db=self._databases[CHUNKS.name])
+            return None if value is None else len(value)
+        with _readable(key):
+            extent = self._finder.find(key)
+        return None if extent is None else extent.size
+
+    def may_free(self, key: bytes) -> bool:
+        """Whether LMDB may be told to free a chunk: it looks into its first page, which must be readable for that."""
+        if key in self._changed_chunks:
+            return True
+        try:
+            extent = self._finder.find(key)
+            if extent is not None:
+                self._finder.require_header(extent)
+        except Unreadable:
+            return False
+        return True
+
+    def _stored_chunk(self, key: bytes) -> bytes | None:
+        with _readable(key):
+            extent = self._finder.find(key)
+            return None if extent is None else self._finder.read(extent)
 
     def first(self, table: Table, prefix: bytes = b"") -> Row | None:
         """Return the first row under `prefix`, or None."""
@@ -98,3 +163,14 @@ class Transaction:
         for name in self._dirty:
             self.put(COUNTERS, name, self._counters[name].to_bytes(8, "big", signed=True))
         self._dirty.clear()
+
+
+@contextmanager
+def _readable(key: bytes) -> Iterator[None]:
+    """Say of which chunk it is that the disk cannot give something back."""
+    try:
+        yield
+    except Unreadable as error:
+        number, index = read_chunk_key(key)
+        text = f"the disk cannot give back chunk {index} of instance number {number}: {error}"
+        raise InstanceUnreadable(text) from error

@@ -4,8 +4,9 @@ An operation is a replayable function of a transaction. A group is bounded in by
 half the time of the last commit, while uploads that have begun are still arriving, because without that eight
 connections settle into alternating halves (MEASURED). After an error LMDB's transaction is unusable: the group is
 aborted and its members run alone; nobody is answered from an aborted group. After an error of the device nothing is
-written any more: the next fsync would succeed without the first one's pages. When the map is full, an operation that
-brings no bytes (a delete, a verdict) opens the reserve behind it; one that does is refused.
+written any more: the next fsync would succeed without the first one's pages. The failure is told before the operations
+that met it are answered, and the environment is reopened so that it cannot write. When the map is full, an operation
+that brings no bytes (a delete, a verdict) opens the reserve behind it; one that does is refused.
 """
 
 import queue
@@ -21,6 +22,7 @@ import trio
 
 from edged.store.environment import Environment
 from edged.store.errors import StoreFailed, StoreFull
+from edged.store.failure import Failure
 from edged.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -48,6 +50,31 @@ class _Operation(Generic[T]):
     result: outcome.Outcome[T] = field(default_factory=lambda: outcome.Error(StoreFailed("not committed")))
 
 
+class Answer(Generic[T]):
+    """The outcome of an operation, for a task to wait for: `done` is what takes it."""
+
+    def __init__(self) -> None:
+        self._answered = trio.Event()
+        self._result: outcome.Outcome[T] = outcome.Error(
+            StoreFailed(f"the store did not answer for {ANSWER_WITHIN_S:.0f} s. Check the disk.")
+        )
+
+    def done(self, result: outcome.Outcome[T]) -> None:
+        """Take the outcome."""
+        self._result = result
+        self._answered.set()
+
+    async def wait(self) -> T:
+        """Return the outcome's value or raise its error.
+
+        A cancelled caller still waits, so that nobody acts on an unknown outcome. Raises StoreFailed after
+        ANSWER_WITHIN_S seconds.
+        """
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + ANSWER_WITHIN_S):
+            await self._answered.wait()
+        return self._result.unwrap()
+
+
 class Group:
     """Commits groups of operations synchronously; knows no threads."""
 
@@ -72,6 +99,11 @@ class Group:
         else:
             for operation in operations:
                 operation.result = self._alone(operation)
+
+    def retreat(self) -> None:
+        """After a failure: give up writing for good; reading goes on. Called when the operations are answered."""
+        if self.failed is not None:
+            self._environment.reopen_to_read()
 
     def _together(self, operations: list[_Operation[Any]]) -> bool:
         if self.failed is not None or len(operations) < 2:
@@ -116,6 +148,8 @@ class Writer(Protocol):
     group: Group
     arriving: int
     """Uploads that have begun and not yet handed over their last bytes: the writer lingers for them."""
+    failure: Failure
+    """Told in the event loop."""
 
     async def run(self, apply: Callable[[Transaction], T], size: int = 0) -> T:
         """Apply and commit; return what `apply` returned, raise what it raised, StoreFull or StoreFailed."""
@@ -129,6 +163,7 @@ class InlineWriter:
 
     def __init__(self, environment: Environment) -> None:
         self.group = Group(environment)
+        self.failure = Failure()
         self.arriving = 0
 
     async def run(self, apply: Callable[[Transaction], T], size: int = 0) -> T:
@@ -139,14 +174,20 @@ class InlineWriter:
     def run_now(self, apply: Callable[[Transaction], T], size: int = 0) -> T:
         """As run, without a checkpoint."""
         operation = _Operation(apply, size, lambda _: None)
-        self.group.commit([operation])
+        self._commit(operation)
         return operation.result.unwrap()
 
     def submit(self, apply: Callable[[Transaction], T], size: int, done: Callable[[outcome.Outcome[T]], None]) -> None:
         """As Writer.submit."""
         operation = _Operation(apply, size, done)
-        self.group.commit([operation])
+        self._commit(operation)
         done(operation.result)
+
+    def _commit(self, operation: _Operation[Any]) -> None:
+        self.group.commit([operation])
+        if self.group.failed is not None:
+            self.failure.happened(self.group.failed)
+            self.group.retreat()
 
 
 class ThreadWriter:
@@ -154,6 +195,7 @@ class ThreadWriter:
 
     def __init__(self, environment: Environment) -> None:
         self.group = Group(environment)
+        self.failure = Failure()
         self.busy_since: float | None = None
         self._inbox: queue.SimpleQueue[_Operation[Any] | None] = queue.SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
@@ -174,19 +216,9 @@ class ThreadWriter:
 
     async def run(self, apply: Callable[[Transaction], T], size: int = 0) -> T:
         """As Writer.run; a cancelled caller still waits, so that nobody acts on an unknown outcome."""
-        answered = trio.Event()
-        results: list[outcome.Outcome[T]] = []
-
-        def done(result: outcome.Outcome[T]) -> None:
-            results.append(result)
-            answered.set()
-
-        self.submit(apply, size, done)
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + ANSWER_WITHIN_S):
-            await answered.wait()
-        if not results:
-            raise StoreFailed(f"the store did not answer for {ANSWER_WITHIN_S:.0f} s. Check the disk.")
-        return results[0].unwrap()
+        answer = Answer[T]()
+        self.submit(apply, size, answer.done)
+        return await answer.wait()
 
     def submit(self, apply: Callable[[Transaction], T], size: int, done: Callable[[outcome.Outcome[T]], None]) -> None:
         """As Writer.submit."""
@@ -203,6 +235,7 @@ class ThreadWriter:
             self.group.commit(operations)
             self.busy_since = None
             self._answer(operations)
+            self.group.retreat()
             if ended:
                 return
 
@@ -230,7 +263,11 @@ class ThreadWriter:
         return self._inbox.get_nowait()
 
     def _answer(self, operations: list[_Operation[Any]]) -> None:
+        failed = self.group.failed
+
         def deliver() -> None:
+            if failed is not None:
+                self.failure.happened(failed)
             for operation in operations:
                 operation.done(operation.result)
 
