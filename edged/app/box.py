@@ -8,7 +8,8 @@ from pathlib import Path
 
 import trio
 
-from edged.app.background import keep_going
+from edged.app.background import keep_going, tell_failure, tell_paused, while_it_writes
+from edged.app.disk import tell_allocation
 from edged.config import Settings
 from edged.config.choices import Evidence
 from edged.origin.application import Application, Handler
@@ -25,6 +26,7 @@ from edged.services.destinations import Routes, left_behind, load_routes
 from edged.services.filling import Filling
 from edged.services.journal import Journal
 from edged.services.notifications import NotificationService
+from edged.services.repair import Repairer
 from edged.services.retention import Retention
 from edged.services.scrub import Scrub
 from edged.services.state import StateService
@@ -75,6 +77,7 @@ async def serve(
         journal = Journal(store, clock, parts.bells)
         parts.conditions.listen(journal.condition_turned)
         parts.live.watch_destinations(journal.destination_changed)
+        store.failure.listen(partial(tell_failure, parts.conditions))
         _raise_standing(parts)
         _raise_left_behind(parts, await store.read(left_behind))
         server = Server(application_of(parts, handlers_of(parts)), _listeners(settings), tls=_tls(settings))
@@ -141,19 +144,23 @@ def _jobs(parts: Parts) -> list[Callable[[], Awaitable[None]]]:
     """What a box does in the background, each for ever."""
     settings, store, clock = parts.settings, parts.store, parts.clock
     box = Surroundings(store, clock, live=parts.live, conditions=parts.conditions, bells=parts.bells)
-    jobs: list[Callable[[], Awaitable[None]]] = [
-        parts.filling.keep,
-        Scrub(store, clock, parts.conditions, bells=parts.bells).keep,
+    repairer = Repairer(store, clock, parts.bells, holders=box.holders)
+    writing: list[Callable[[], Awaitable[None]]] = [
         store.keep_swept,
-        store.keep_readers_checked,
         partial(keep_trimmed, store, clock, settings.notifications.keep_s),
         parts.commitment.keep_deciding,
-        partial(forward, parts.routes, settings.destinations, box),
     ]
     if settings.commitment.evidence is not Evidence.LOCAL:
         keep_s, remember = settings.store.keep_committed_s, settings.store.remember
-        jobs.append(Retention(store, clock, parts.filling.drained, keep_s=keep_s, remember=remember).keep)
-    return jobs
+        writing.append(Retention(store, clock, parts.filling.drained, keep_s=keep_s, remember=remember).keep)
+    forwarding = partial(forward, parts.routes, settings.destinations, box)
+    return [
+        parts.filling.keep,
+        Scrub(store, clock, parts.conditions, bells=parts.bells, repairer=repairer).keep,
+        store.keep_readers_checked,
+        partial(while_it_writes, forwarding, store.failure, then=partial(tell_paused, parts.live)),
+        *(partial(while_it_writes, job, store.failure) for job in writing),
+    ]
 
 
 def _listeners(settings: Settings) -> list[Listener]:
@@ -176,6 +183,7 @@ def _tls(settings: Settings) -> TLS | None:
 
 def _raise_standing(parts: Parts) -> None:
     tell_conflicts(parts.store, parts.conditions)
+    tell_allocation(parts.store.allocation, parts.conditions)
     if not parts.routes.required and parts.settings.commitment.evidence is not Evidence.LOCAL:
         parts.conditions.raise_(
             "no-required-destination",

@@ -2,20 +2,23 @@
 
 One instance at a time, paced so that a full store takes about a week, and never in the way: it waits while instances
 arrive or leave, though not for ever, so that a box that is never idle is read too. It begins anywhere, so that one that
-is switched off every night is read through all the same. It repairs nothing: what a destination gives back is the same
-data set at best, not the same file.
+is switched off every night is read through all the same. What is found bad is handed to the repair, once a pass, and
+the condition says of each what can become of it.
 """
 
 import logging
 import random
+from collections.abc import Collection
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
 import trio
 
-from edged.dicom.digests import new_digest
+from edged.dicom.digests import FileDigest
 from edged.dicomweb.event_report import EventKind
 from edged.services.bell import Bells
+from edged.services.repair import FAILED, Outcome, Repairer
 from edged.store.chunks import READ_CHUNKS, chunk_count, hash_chunks
 from edged.store.counters import NEXT_INSTANCE
 from edged.store.errors import InstanceGone
@@ -30,8 +33,6 @@ from edged.telemetry.clock import Clock
 from edged.telemetry.conditions import Conditions, Severity
 
 log = logging.getLogger(__name__)
-
-FAILED = "scrub-failed"
 
 PASS_S = 7 * 86_400.0
 """How long a full store takes."""
@@ -48,7 +49,23 @@ PATIENCE = 600
 """Looks at a busy store before an instance is read all the same."""
 
 NAMED = 10
+"""Of each sort, so that the hint stays short."""
 KEPT = 1000
+
+_OVER = frozenset({Outcome.REPAIRED, Outcome.GONE})
+_TELLING = {
+    None: "Damaged in the store: {}.",
+    Outcome.LATER: "Damaged in the store, and asked for again from a destination that committed to them: {}.",
+    Outcome.DIFFERS: "Damaged in the store, and what the destination that committed to them gives back is not the same "
+    "data set, so that they are not repaired; compare them there: {}.",
+    Outcome.ABSENT: "Damaged in the store, and the destination that committed to them says that it does not have them; "
+    "send them again from where they came: {}.",
+    Outcome.UNCOMMITTED: "Damaged in the store, and no destination has committed to them; send them again from where "
+    "they came: {}.",
+    Outcome.UNREADABLE: "Damaged in the store where the disk cannot even be read, so that they are not written over; "
+    "get them from the archive if it has committed to them: {}.",
+}
+_REMEDY = "The disk or card is failing: replace it. edged export saves the others."
 
 
 class Verdict(Enum):
@@ -59,15 +76,24 @@ class Verdict(Enum):
     GONE = "gone"
 
 
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """An instance that was found bad, and what became of its repair; None until that was tried."""
+
+    sop_instance_uid: str
+    outcome: Outcome | None = None
+
+
 class Scrub:
     """Reads one store; knows which instances it found bad since the start."""
 
-    def __init__(self, store: Store, clock: Clock, conditions: Conditions, *, bells: Bells) -> None:
+    def __init__(self, store: Store, clock: Clock, conditions: Conditions, *, bells: Bells, repairer: Repairer) -> None:
         self._store = store
         self._clock = clock
         self._conditions = conditions
         self._bells = bells
-        self._bad: dict[int, str] = {}
+        self._repairer = repairer
+        self._bad: dict[int, Bad] = {}
 
     async def keep(self) -> None:
         """Read for ever, from anywhere on; runs until cancelled. Raises StoreError."""
@@ -85,14 +111,21 @@ class Scrub:
             return 0
         number, instance = found
         await self._wait_quiet()
-        verdict = await self.verify(number, instance)
-        await self._judge(number, instance, verdict)
+        await self.see_to(number, instance)
         await trio.sleep(max(LEAST_PAUSE_S, PASS_S * (instance.size + OVERHEAD_BYTES) / self._store.space.soft_cap))
         return number
 
+    async def see_to(self, number: int, instance: Instance) -> None:
+        """Read one instance; if it is bad, say so and have it repaired. Raises StoreError."""
+        verdict = await self.verify(number, instance)
+        if verdict is Verdict.BAD:
+            await self._repair(number, instance)
+        elif self._bad.pop(number, None) is not None:
+            self._tell()
+
     async def verify(self, number: int, instance: Instance) -> Verdict:
         """Read one instance and compare it with its digest. Raises StoreError."""
-        digest, total = new_digest(), chunk_count(instance.size)
+        digest, total = FileDigest(instance.body_offset), chunk_count(instance.size)
         try:
             with self._store.pinned(number):
                 for first in range(0, total, READ_CHUNKS):
@@ -110,15 +143,21 @@ class Scrub:
                 return
             await trio.sleep(LOOK_AGAIN_S)
 
-    async def _judge(self, number: int, instance: Instance, verdict: Verdict) -> None:
-        if verdict is not Verdict.BAD:
-            if self._bad.pop(number, None) is not None:
-                self._tell()
+    async def _repair(self, number: int, instance: Instance) -> None:
+        if number not in self._bad and len(self._bad) < KEPT:
+            await self._report(number, instance)
+        outcome = await self._repairer.repair(number, instance)
+        if number not in self._bad:
             return
-        if number in self._bad or len(self._bad) == KEPT:
-            return
+        if outcome in _OVER:
+            del self._bad[number]
+        else:
+            self._bad[number] = Bad(instance.sop_instance_uid, outcome)
+        self._tell()
+
+    async def _report(self, number: int, instance: Instance) -> None:
         log.error("instance number %d holds other bytes than were stored", number)
-        self._bad[number] = instance.sop_instance_uid
+        self._bad[number] = Bad(instance.sop_instance_uid)
         if not self._tell():
             await self._store.write(partial(append_event, event=self._event(instance)))
             self._bells.logged.ring()
@@ -134,13 +173,7 @@ class Scrub:
         """Raise or clear the condition; return whether that wrote an event."""
         if not self._bad:
             return self._conditions.clear(FAILED)
-        named = ", ".join(list(self._bad.values())[-NAMED:])
-        more = f" and {len(self._bad) - NAMED} more" if len(self._bad) > NAMED else ""
-        hint = (
-            f"Damaged in the store: {named}{more}. The disk or card is failing: replace it. Send these again from "
-            "where they came, or get them from the archive if it has committed to them; edged export saves the others."
-        )
-        return self._conditions.raise_(FAILED, Severity.CRITICAL, hint)
+        return self._conditions.raise_(FAILED, Severity.CRITICAL, _hint(self._bad.values()))
 
     def _event(self, instance: Instance) -> Event:
         text = f"Damaged in the store: {instance.sop_instance_uid}"
@@ -149,3 +182,14 @@ class Scrub:
 
 def _next(txn: Transaction, after: int) -> tuple[int, Instance] | None:
     return next(all_instances(txn, after), None)
+
+
+def _hint(bad: Collection[Bad]) -> str:
+    """Say what is bad, by what can become of it, and what to do."""
+    sentences = []
+    for outcome, telling in _TELLING.items():
+        uids = [each.sop_instance_uid for each in bad if each.outcome is outcome]
+        if uids:
+            more = f" and {len(uids) - NAMED} more" if len(uids) > NAMED else ""
+            sentences.append(telling.format(", ".join(uids[-NAMED:]) + more))
+    return " ".join([*sentences, _REMEDY])

@@ -122,6 +122,17 @@ def move(txn: Transaction, number: int, destination: int, *, expected: Container
     return True
 
 
+def resize(txn: Transaction, number: int, *, before: Instance, after: Instance) -> None:
+    """Bring an instance's queue rows, their sums and its place in the order of eviction in line with its new sizes."""
+    _count(txn, number, before, by=-1)
+    for destination in () if before.conflict else before.destinations:
+        delivery = read_delivery(txn, number, destination)
+        if delivery is not None:
+            _take(txn, (number, destination), delivery=delivery, instance=before)
+            _put(txn, (number, destination), delivery=delivery, instance=after)
+    _count(txn, number, after, by=1)
+
+
 def drop_deliveries(txn: Transaction, number: int, instance: Instance) -> None:
     """Take an instance out of every queue and out of its standing: it is being evicted.
 

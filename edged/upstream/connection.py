@@ -76,7 +76,7 @@ class Client:
     async def request(self, request: Request) -> Response:
         """Send `request` once and give its final response.
 
-        Raises NoAnswer, what the body's pieces raise, and trio.ClosedResourceError once the client is closed.
+        Raises NoAnswer, what the body's pieces and the sink raise, and trio.ClosedResourceError once it is closed.
         """
         self._check_open()
         if (shared := await self._share()) is not None:

@@ -13,6 +13,7 @@ from edged.config import Destination as Settings
 from edged.config import read_secret
 from edged.config.choices import AuthKind
 from edged.services.bell import Bell, Bells
+from edged.services.repair import Holder
 from edged.store.store import Store
 from edged.telemetry.clock import Clock
 from edged.telemetry.conditions import Conditions, Severity
@@ -39,7 +40,10 @@ GATHER_S = 0.25
 
 
 class Surroundings:
-    """What a destination needs of the box; `gather_s` may be set before forwarding begins."""
+    """What a destination needs of the box; `gather_s` may be set before forwarding begins.
+
+    In `holders` each destination that runs stands by its id, for who repairs the store.
+    """
 
     def __init__(self, store: Store, clock: Clock, *, live: Live, conditions: Conditions, bells: Bells) -> None:
         self.store = store
@@ -48,6 +52,7 @@ class Surroundings:
         self.conditions = conditions
         self.bells = bells
         self.gather_s = GATHER_S
+        self.holders: dict[int, Holder] = {}
 
 
 class Destination:

@@ -16,6 +16,7 @@ from edged.upstream.endpoint import Endpoint
 from edged.upstream.look import Looker
 from edged.upstream.outcomes import Outcomes
 from edged.upstream.prover import Prover
+from edged.upstream.retrieve import Retriever
 from edged.upstream.sender import Sender
 from edged.upstream.tls import TLSSettings
 
@@ -34,9 +35,9 @@ async def forward(routes: Routes, destinations: tuple[Settings, ...], box: Surro
 
 
 def client_settings(settings: Settings) -> ClientSettings:
-    """How to reach a destination; one more connection than workers, so that proving never waits for an upload."""
+    """How to reach a destination; two more connections than workers: proving waits neither for uploads nor a repair."""
     tls = TLSSettings(settings.tls.ca, settings.tls.certificate, settings.tls.private_key)
-    return ClientSettings(http=_CHOICES[settings.http], tls=tls, max_connections=settings.parallel + 1)
+    return ClientSettings(http=_CHOICES[settings.http], tls=tls, max_connections=settings.parallel + 2)
 
 
 async def _run(destination: Destination) -> None:
@@ -44,6 +45,7 @@ async def _run(destination: Destination) -> None:
     async with open_client(Endpoint.parse(settings.url), client_settings(settings)) as client:
         looker = Looker(destination, client)
         outcomes = Outcomes(destination, looker)
+        destination.box.holders[destination.number] = Retriever(destination, client)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(Aside(destination).work)
             nursery.start_soon(Prover(destination, looker, Asker(destination, client)).work)

@@ -2,7 +2,8 @@
 
 Sending and reading run at once, so that an answer given while the body is still going out (413, 401, 503) is read and
 not lost. After such an answer the rest of the body is not sent and the connection is not used again. The body goes to
-the socket piece by piece; h11 counts the bytes and never copies them.
+the socket piece by piece; h11 counts the bytes and never copies them. An answer's body that goes into a sink is read no
+faster than the sink takes it.
 
 Invariants: one exchange at a time. `reusable` is True only between exchanges of which everything, in both directions,
 is known to be over. However an exchange ends, by cancellation too, the connection is then reusable or to be closed.
@@ -43,7 +44,7 @@ class Http1Connection:
         self._idle_since = trio.current_time()
 
     async def exchange(self, request: Request) -> Response:
-        """Send `request` and read its answer. Raises NoAnswer, and what the body's pieces raise."""
+        """Send `request` and read its answer. Raises NoAnswer, and what the body's pieces and the sink raise."""
         self.reusable, self._used = False, True
         running = _Exchange(request)
         head = self._start(request)  # before anything is read: some peers answer before they are asked
@@ -139,13 +140,21 @@ class Http1Connection:
                     running.answer.begin(event.status_code, list(event.headers))
                     running.wait_on(self._timeouts)
                 elif isinstance(event, h11.Data):
-                    running.answer.add(event.data)
+                    await self._take(event.data, running)
                     if running.answer.too_long:
                         return running.answer.response(running.version)
                 else:
                     running.ended = True
                     return running.answer.response(running.version)
         raise self._too_late(running)
+
+    async def _take(self, data: bytes | bytearray, running: "_Exchange") -> None:
+        if running.answer.sink is None:
+            running.answer.add(data)
+            return
+        running.patience.deadline = math.inf  # the time that taking takes is not the peer's
+        await running.answer.sink.add(data)
+        running.wait_on(self._timeouts)
 
     def _next_event(self, running: "_Exchange") -> object:
         try:
@@ -186,7 +195,7 @@ class _Exchange:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.answer = Answer()
+        self.answer = Answer(offered=request.sink)
         self.version = ""
         self.ended = False
         self.sending = True

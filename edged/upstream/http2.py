@@ -24,8 +24,8 @@ from edged.upstream.beside import beside
 from edged.upstream.dial import Timeouts
 from edged.upstream.endpoint import Endpoint
 from edged.upstream.http2_protocol import Protocol
-from edged.upstream.http2_stream import Fault, Stream, Streams
-from edged.upstream.message import NoAnswer, Request, Response, parts
+from edged.upstream.http2_stream import Arrived, Fault, Stream, Streams
+from edged.upstream.message import Answer, NoAnswer, Request, Response, parts
 from edged.upstream.transport import Transport
 
 PART_BYTES = 64 << 10
@@ -83,7 +83,7 @@ class Http2Connection:
         except h2.exceptions.H2Error as error:
             return self._end(Fault(f"malformed HTTP/2 from {self._endpoint.peer}: {error}", phase=Phase.HTTP))
         for event in events:
-            if isinstance(event, h2.events.DataReceived):
+            if isinstance(event, h2.events.DataReceived) and not self._streams.holds(event.stream_id):
                 self._protocol.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             self._streams.apply(event, now=trio.current_time())
         self._queue_output()
@@ -163,7 +163,7 @@ class Http2Connection:
         self._end(Fault(f"the connection to {self._endpoint.peer} was closed on this side"))
 
     async def exchange(self, request: Request) -> Response:
-        """Send `request` and wait for its answer. Raises NoAnswer, and what the body's pieces raise."""
+        """Send `request` and wait for its answer. Raises NoAnswer, and what the body's pieces and the sink raise."""
         stream = await self._open(request)
         try:
             if not stream.end_sent:
@@ -178,7 +178,8 @@ class Http2Connection:
         try:
             if self._retired or not self._protocol.may_open:
                 raise h2.exceptions.ProtocolError("it takes no more requests")
-            stream = Stream(self._protocol.get_next_available_stream_id(), request, trio.current_time())
+            number = self._protocol.get_next_available_stream_id()
+            stream = Stream(number, request, trio.current_time(), Answer(offered=request.sink))
             stream.end_sent = not request.content_length
             self._protocol.send_headers(stream.id, self._head(request), end_stream=stream.end_sent)
         except h2.exceptions.ProtocolError as error:
@@ -245,7 +246,10 @@ class Http2Connection:
 
     async def _wait_answer(self, stream: Stream) -> None:
         sent_at = trio.current_time()
-        while not stream.over:
+        while True:
+            await self._take_arrived(stream)
+            if stream.over:
+                return
             head = stream.answer.status is None
             limit_s = self._timeouts.answer_s if head else self._timeouts.body_s
             changed = stream.changed
@@ -256,8 +260,24 @@ class Http2Connection:
                 what = "no answer from" if head else "no more of the answer from"
                 raise stream.no_answer(Fault(f"{what} {self._endpoint.peer} for {limit_s:g} s"))
 
+    async def _take_arrived(self, stream: Stream) -> None:
+        """Give the sink what has come for it, as long as that is worth taking."""
+        sink = stream.answer.sink
+        while sink is not None and stream.arrived and stream.fault is None:
+            arrived = stream.arrived.popleft()
+            self._return_credit(stream, arrived)
+            await sink.add(arrived.data)
+            stream.heard_at = trio.current_time()  # the time that taking takes is not the peer's
+
+    def _return_credit(self, stream: Stream, arrived: Arrived) -> None:
+        if self._fault is None:
+            self._protocol.acknowledge_received_data(arrived.credit, stream.id)
+            self._queue_output()
+
     def _forget(self, stream: Stream) -> None:
         self._streams.remove(stream)
+        for arrived in stream.arrived:
+            self._return_credit(stream, arrived)
         if stream.open and self._fault is None:
             with contextlib.suppress(h2.exceptions.ProtocolError):
                 self._protocol.reset_stream(stream.id, h2.errors.ErrorCodes.CANCEL)

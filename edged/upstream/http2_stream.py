@@ -1,11 +1,13 @@
 """The requests in flight on one HTTP/2 connection, and what each of the peer's events does to them.
 
-No I/O: the connection feeds h2's events in, and each request's task waits on its stream's `changed`.
+No I/O: the connection feeds h2's events in, and each request's task waits on its stream's `changed`. An answer's body
+that goes into a sink waits in `arrived`, bounded by the stream's window, until the request's task takes it.
 
 Invariants: a stream is over when `complete` or `fault` is set; neither is ever unset, and only one of them is set, so
 an answer that is complete wins over whatever comes after it.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -27,6 +29,14 @@ class Fault:
     phase: Phase | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Some of a body that a sink will take; `credit` is what the peer may send again then, in bytes."""
+
+    data: bytes
+    credit: int
+
+
 @dataclass(slots=True)
 class Stream:
     """One request in flight; `end_sent` and `end_seen` are each side's END_STREAM, `reset` the peer's RST_STREAM."""
@@ -34,7 +44,8 @@ class Stream:
     id: int
     request: Request
     heard_at: float
-    answer: Answer = field(default_factory=Answer)
+    answer: Answer
+    arrived: deque[Arrived] = field(default_factory=deque)
     complete: bool = False
     fault: Fault | None = None
     sent_bytes: int = 0
@@ -114,6 +125,11 @@ class Streams:
     def __len__(self) -> int:
         return len(self._by_id)
 
+    def holds(self, stream_id: int) -> bool:
+        """Whether a stream's body goes into a sink, whose task returns the credit for what it has taken."""
+        stream = self._by_id.get(stream_id)
+        return stream is not None and stream.answer.sink is not None
+
     def add(self, stream: Stream) -> None:
         """Take a new stream in."""
         self._by_id[stream.id] = stream
@@ -161,7 +177,7 @@ class Streams:
             case h2.events.ResponseReceived():
                 stream.begin(event.headers)
             case h2.events.DataReceived():
-                stream.answer.add(event.data)
+                _add(stream, event)
                 stream.complete = stream.answer.too_long and stream.fault is None
             case h2.events.StreamEnded():
                 stream.end()
@@ -179,3 +195,10 @@ class Streams:
     def _wake_all(self) -> None:
         for stream in self._by_id.values():
             stream.wake()
+
+
+def _add(stream: Stream, event: h2.events.DataReceived) -> None:
+    if stream.answer.sink is None:
+        stream.answer.add(event.data)
+    else:
+        stream.arrived.append(Arrived(event.data, event.flow_controlled_length))

@@ -1,14 +1,15 @@
 """What goes to a destination and what comes back: requests, responses, and why there was none.
 
 Values only, no I/O. A request names its body by length and can give its pieces again, so that a retry needs no copy.
-A response's body is bounded: reports are small, and a peer that sends more is cut, visibly.
+A response's body is bounded: reports are small, and a peer that sends more is cut, visibly. What may be large goes into
+the request's sink as it comes.
 
 Invariants: a `Request` that exists can be written to a wire as it is (no header injection, no framing fields: those
 belong to the connection). Everything that is not a complete response is a `NoAnswer`, named by phase.
 """
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -41,6 +42,19 @@ class Body(Protocol):
         """Give the bytes from the start, again for each try. A piece is used up before the next is asked for."""
 
 
+class Sink(Protocol):
+    """Takes an answer's body as it comes, instead of the response; what it raises ends the exchange."""
+
+    def wants(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Whether the body of this answer is for it; raises nothing. Any other body goes into the response.
+
+        The names of the headers are in lower case.
+        """
+
+    async def add(self, data: bytes | bytearray) -> None:
+        """Take the next bytes; the peer's next ones wait until this returns."""
+
+
 @dataclass(frozen=True, slots=True)
 class BytesBody:
     """A small body that is in memory already."""
@@ -66,13 +80,15 @@ class BodyLengthError(ValueError):
 class Request:
     """One request to an endpoint: `target` in origin-form, header fields without those that frame the message.
 
-    Raises ValueError where a part could not be sent as it is. Source: RFC 9110 5.1, 5.5; RFC 9112 3.2.1.
+    `sink` takes the body of the answer, if it wants it. Raises ValueError where a part could not be sent as it is.
+    Source: RFC 9110 5.1, 5.5; RFC 9112 3.2.1.
     """
 
     method: str
     target: str
     headers: tuple[tuple[str, str], ...] = ()
     body: Body | None = None
+    sink: Sink | None = None
 
     def __post_init__(self) -> None:
         if not _TOKEN.fullmatch(self.method):
@@ -133,11 +149,13 @@ class NoAnswer(Exception):
 class Answer:
     """A response while it comes in; keeps at most `limit` bytes of its body and counts what it dropped."""
 
-    __slots__ = ("_dropped", "_kept", "_limit", "headers", "status")
+    __slots__ = ("_dropped", "_kept", "_limit", "_offered", "headers", "sink", "status")
 
-    def __init__(self, limit: int = ANSWER_LIMIT_BYTES) -> None:
+    def __init__(self, limit: int = ANSWER_LIMIT_BYTES, *, offered: Sink | None = None) -> None:
         self.status: int | None = None
         self.headers: tuple[tuple[str, str], ...] = ()
+        self.sink: Sink | None = None
+        self._offered = offered
         self._kept = bytearray()
         self._dropped = 0
         self._limit = limit
@@ -146,6 +164,8 @@ class Answer:
         """Take the final head."""
         self.status = status
         self.headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers)
+        if self._offered is not None and self._offered.wants(status, dict(self.headers)):
+            self.sink = self._offered
 
     def add(self, data: bytes | bytearray) -> None:
         """Take some of the body."""

@@ -173,7 +173,8 @@ class Sender:
 
     def _unreadable(self, rows: Sequence[Waiting], text: str) -> None:
         if len(rows) == 1:
-            self._destination.blame(rows[0].number, "unreadable", f"An instance cannot be read from the store: {text}.")
+            hint = f"An instance cannot be read from the store: {text}. Check the disk; edged export saves the others."
+            self._destination.blame(rows[0].number, "unreadable", hint)
         self._stumble(rows)
 
     def _load(self, txn: Transaction, rows: Sequence[Waiting]) -> list[WebForm]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from edged.services.filling import FILLING, UNKNOWN_RETRY_S, Filling
+from edged.store.errors import StoreFull
 from edged.store.store import Store, open_store
 from edged.telemetry.clock import ManualClock
 from edged.telemetry.conditions import Conditions, Severity
@@ -72,3 +73,21 @@ async def test_conditions_at_80_and_95_percent(store: Store) -> None:
     await fill(store, 25 * MIB, "1.3")
     filling.sample()
     assert [each.severity for each in conditions.snapshot()] == [Severity.CRITICAL]
+
+
+async def test_a_disk_that_cannot_give_as_much_is_the_limit(store: Store) -> None:
+    clock = ManualClock()
+    conditions = Conditions(clock)
+    filling = Filling(store, clock, conditions, live=Live())
+    assert store.space.room is None
+    await fill(store, 10 * MIB, "1.1")
+    store.space.room = lambda: 20 * MIB
+    assert store.space.free == 20 * MIB - store.space.used
+    store.space.room = lambda: 11 * MIB
+    filling.sample()
+    [condition] = conditions.snapshot()
+    assert condition.hint.startswith("The disk has no room")
+    store.space.room = lambda: 0
+    filling.sample()
+    with pytest.raises(StoreFull):
+        store.space.open(1)

@@ -10,7 +10,8 @@ from trio.testing import MockClock
 
 from edged.dicomweb.event_report import EventKind
 from edged.services.bell import Bells
-from edged.services.scrub import BREATH_S, FAILED, LOOK_AGAIN_S, NAMED, PASS_S, PATIENCE, REST_S, Scrub, Verdict
+from edged.services.repair import FAILED, Repairer
+from edged.services.scrub import BREATH_S, LOOK_AGAIN_S, NAMED, PASS_S, PATIENCE, REST_S, Scrub, Verdict
 from edged.store.events import read_events
 from edged.store.eviction import evict_oldest
 from edged.store.queue import destination_id, move, read_instance
@@ -31,7 +32,9 @@ class Kit:
         self._logs = expected_logs
         clock = ManualClock()
         self.conditions = Conditions(clock)
-        self.scrub = Scrub(store, clock, self.conditions, bells=Bells())
+        bells = Bells()
+        repairer = Repairer(store, clock, bells, holders={})
+        self.scrub = Scrub(store, clock, self.conditions, bells=bells, repairer=repairer)
 
     async def damage(self, number: int) -> None:
         self._logs.expect(f"instance number {number} holds other bytes")
@@ -89,7 +92,7 @@ async def test_each_bad_one_is_named_and_told_of_once(autojump_clock: MockClock,
     await kit.damage(3)
     for _ in range(2):
         await kit.whole_pass()
-        assert "Damaged in the store: 1.0, 1.2. " in kit.hint()
+        assert "no destination has committed to them; send them again from where they came: 1.0, 1.2. " in kit.hint()
         assert kit.told() == ["Damaged in the store: 1.2"]  # of the first the condition's own event tells
 
 

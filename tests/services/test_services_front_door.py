@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import mkdtemp
 
+import lmdb
 import pytest
 import trio
 from hypothesis import given
@@ -16,8 +17,10 @@ from edged.dicom.reasons import FailureReason
 from edged.services.bell import Bells
 from edged.services.destinations import Routes
 from edged.services.store_instance import Accepted, FrontDoor, Refused, Source
+from edged.store.errors import StoreFailed
 from edged.store.instances import find_instance
 from edged.store.store import Store, open_store
+from edged.store.transaction import Transaction
 from edged.telemetry.clock import ManualClock
 from edged.telemetry.conditions import Conditions
 from tests.support.box_kit import ARCHIVE, Box, opened_box, require_whole
@@ -142,12 +145,23 @@ async def test_bells_ring_for_what_is_new(box: Box) -> None:
 
 
 async def test_a_device_that_fails_is_no_room(box: Box) -> None:
-    box.store.writer.group.failed = "the device is gone"
-    outcome = await hand_in(box.door, [made(ONE)])
-    assert isinstance(outcome, Refused)
-    assert (outcome.reason, outcome.passing) == (FailureReason.OUT_OF_RESOURCES, True)
-    large = await hand_in(box.door, cut(made(ONE, size=20 << 20), range(0, 20 << 20, 1 << 20)))
-    assert isinstance(large, Refused)
-    assert (large.reason, large.sop_instance_uid) == (FailureReason.OUT_OF_RESOURCES, ONE.instance)
-    box.store.writer.group.failed = None
-    assert isinstance(await hand_in(box.door, [made(ONE)]), Accepted)
+    pieces = {1: [made(ONE)], 20: cut(made(ONE, size=20 << 20), range(0, 20 << 20, 1 << 20))}
+    reservations = {mib: box.store.space.open(mib << 20) for mib in pieces}
+    with pytest.raises(StoreFailed):
+        await box.store.write(fail)
+    for mib, reservation in reservations.items():
+        receiving = box.door.receive(SOURCE, reservation)
+        for piece in pieces[mib]:
+            await receiving.feed(piece)
+        refused = await receiving.admit()
+        await receiving.close()
+        reservation.close()
+        assert isinstance(refused, Refused)
+        assert (refused.reason, refused.sop_instance_uid) == (FailureReason.OUT_OF_RESOURCES, ONE.instance)
+        assert refused.passing
+    with pytest.raises(StoreFailed):
+        box.store.space.open()
+
+
+def fail(_: Transaction) -> None:
+    raise lmdb.DiskError("the device is gone")

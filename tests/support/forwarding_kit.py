@@ -8,7 +8,7 @@ over the same folder is the restart.
 
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +23,7 @@ from edged.dicomweb.event_report import EventKind
 from edged.services.bell import Bells
 from edged.services.destinations import Routes, load_routes
 from edged.services.journal import Journal
+from edged.services.repair import Holder
 from edged.services.state import StateService
 from edged.services.store_instance import Accepted, FrontDoor, Source
 from edged.store.events import read_events
@@ -54,6 +55,7 @@ class Forwarding:
     bells: Bells
     door: FrontDoor
     state: StateService
+    holders: Mapping[int, Holder]
 
     async def take(self, *files: bytes) -> list[str]:
         """Admit files; their SOP Instance UIDs, in order."""
@@ -155,7 +157,7 @@ async def forwarding(
             nursery.start_soon(journal.keep)
             nursery.start_soon(forward, routes, settings.destinations, surroundings)
             await trio.testing.wait_all_tasks_blocked()
-            yield Forwarding(store, routes, clock, conditions, live, bells, door, state)
+            yield Forwarding(store, routes, clock, conditions, live, bells, door, state, surroundings.holders)
             nursery.cancel_scope.cancel()
         require_whole(store)
     if not keep:

@@ -1,13 +1,14 @@
 """An archive that answers as a script says: a small real HTTP server on loopback (trio and h11).
 
-By itself it behaves: it stores what it gets in memory, shows it to retrieve and search, and offers no storage
-commitment. A test replaces one of the rules (`on_store`, `on_look`, `on_commitment`) to make it lie, refuse, wait or
-break off. It reads requests independently of edged: parts by a plain split, instances by pydicom. What it is asked is
-kept in `stows`, `looks` and `commitments`, for tests to count.
+By itself it behaves: it stores what it gets in memory, shows it to retrieve and search, gives it back, and offers no
+storage commitment. A test replaces one of the rules (`on_store`, `on_look`, `on_retrieve`, `on_commitment`) to make it
+lie, refuse, wait or break off. It reads requests independently of edged: parts by a plain split, instances by pydicom.
+What it is asked is kept in `stows`, `looks`, `retrieves` and `commitments`, for tests to count.
 """
 
 import io
 import json
+import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -22,10 +23,11 @@ import trio.testing
 from pydicom import Dataset, dcmread
 
 from tests.support.dicom_samples import unheard
-from tests.support.stow_kit import parts_of
+from tests.support.stow_kit import MULTIPART, multipart, parts_of
 
 BASE = "/dicom-web"
 JSON = "application/dicom+json"
+_INSTANCE = re.compile(r"/instances/[^/?]+$")
 _SHOWN = ("SOPClassUID", "SOPInstanceUID", "Rows", "Columns", "NumberOfFrames", "ContentDate", "ContentTime")
 
 
@@ -118,10 +120,12 @@ class ScriptedArchive:
         self.hidden: set[str] = set()
         self.stows: list[Stow] = []
         self.looks: list[Asked] = []
+        self.retrieves: list[Asked] = []
         self.commitments: list[Asked] = []
         self.reset_after_bytes: int | None = None
         self.on_store: StoreRule = self.store_all
         self.on_look: Rule = self.show
+        self.on_retrieve: Rule = self.give
         self.on_commitment: Rule = lambda _: Reply(404)
         self._shown: dict[str, dict[str, Any]] = {}
         self._running: trio.CancelScope | None = None
@@ -173,6 +177,11 @@ class ScriptedArchive:
         if not shown and path.endswith("/metadata"):
             return Reply(404)
         return Reply(200, json.dumps(shown).encode(), (("content-type", JSON),))
+
+    def give(self, asked: Asked) -> Reply:
+        """Answer the retrieve of an instance with the bytes that are stored."""
+        data = self.stored.get(asked.path.rsplit("/", 1)[1])
+        return Reply(404) if data is None else Reply(200, multipart([data]), (("content-type", MULTIPART),))
 
     async def up(self, nursery: trio.Nursery) -> None:
         """Listen, on the port of before."""
@@ -242,6 +251,9 @@ class ScriptedArchive:
         if asked.path.startswith(f"{BASE}/commitment-requests/"):
             self.commitments.append(asked)
             return self.on_commitment(asked)
+        if asked.method == "GET" and _INSTANCE.search(asked.path):
+            self.retrieves.append(asked)
+            return self.on_retrieve(asked)
         if asked.method == "GET":
             self.looks.append(asked)
             return self.on_look(asked)

@@ -8,6 +8,7 @@ from edged.store.integrity import check
 from edged.store.records import Instance
 from edged.store.store import Store
 from edged.store.upload import upload
+from tests.support.dicom_samples import digest_of
 
 CAPACITY = 256 << 20
 
@@ -22,8 +23,9 @@ def instance_of(data: bytes, uid: str, **changes: object) -> Instance:
         "transfer_syntax_uid": "1.2.840.10008.1.2.1",
         "size": len(data),
         "dataset_offset": 0,
+        "body_offset": len(data),
         "exit_length": len(data),
-        "file_digest": hashlib.sha256(data).digest(),
+        "file_digest": digest_of(data, len(data)),
         "dataset_digest": hashlib.sha256(data).digest(),
         "received": 1000.0,
         "intake": "test",

@@ -1,0 +1,89 @@
+"""The first part of an answer: the same however it comes in pieces, and never more than a bound."""
+
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edged.http.multipart import MultipartError
+from edged.upstream.retrieve import OVERHEAD_BYTES, FirstPart
+from tests.support.stow_kit import MULTIPART, multipart
+
+LIMIT = 1000
+INSTANCE = bytes(range(256)) + b"\r\n--part of the tes\r\n"
+
+
+class Gathered:
+    """Takes bytes."""
+
+    limit = LIMIT
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    async def add(self, data: bytes | memoryview) -> None:
+        self.data += data
+
+
+def read(content_type: str, pieces: list[bytes]) -> tuple[bytes, bool | None]:
+    """What the copy gets, and whether that was the whole; None where it was refused."""
+    gathered = Gathered()
+    part = FirstPart(gathered)
+
+    async def run() -> bool | None:
+        if not part.wants(200, {"content-type": content_type}):
+            return None
+        try:
+            for piece in pieces:
+                await part.add(piece)
+            await part.finish()
+        except MultipartError:
+            return None
+        return part.whole
+
+    whole = trio.run(run)
+    return gathered.data, whole
+
+
+def cut(data: bytes, sizes: list[int]) -> list[bytes]:
+    """The data in pieces of these sizes, the last as long as it must be."""
+    pieces, at = [], 0
+    for size in sizes:
+        pieces.append(data[at : at + size])
+        at += size
+    return [*pieces, data[at:]]
+
+
+@given(st.lists(st.integers(0, 40)), st.sampled_from([b"", b"preamble\r\n"]), st.sampled_from([b"", b"\r\nbehind"]))
+def test_however_it_is_cut(sizes: list[int], before: bytes, after: bytes) -> None:
+    body = before + multipart([INSTANCE, b"second"]) + after
+    assert read(MULTIPART, cut(body, sizes)) == (INSTANCE, True)
+    assert read("application/dicom", cut(INSTANCE, sizes)) == (INSTANCE, True)
+
+
+def test_one_byte_at_a_time() -> None:
+    assert read(MULTIPART, [bytes([each]) for each in multipart([INSTANCE])]) == (INSTANCE, True)
+
+
+@given(st.integers(0, len(multipart([INSTANCE])) - 1))
+def test_what_breaks_off_is_not_whole(at: int) -> None:
+    data, whole = read(MULTIPART, [multipart([INSTANCE])[:at]])
+    assert not whole or data == INSTANCE
+
+
+@given(st.binary(max_size=300), st.sampled_from([MULTIPART, "application/dicom", "text/html", "a/b; c", ""]))
+def test_anything_is_read_or_refused(body: bytes, content_type: str) -> None:
+    data, _ = read(content_type, [body])
+    assert data in body
+
+
+def test_it_ends_somewhere() -> None:
+    part = multipart([INSTANCE])
+    for endless in (bytes(1 << 14), part + bytes(1 << 14), part * 100):
+        pieces = [endless] * (2 * (LIMIT + OVERHEAD_BYTES) // len(endless) + 1)
+        assert read(MULTIPART, pieces)[1] is None
+
+
+def test_only_an_answer_with_an_instance_is_wanted() -> None:
+    for status, content_type in ((404, MULTIPART), (206, MULTIPART), (200, "multipart/related"), (200, "text/html")):
+        assert not FirstPart(Gathered()).wants(status, {"content-type": content_type})
+    assert not FirstPart(Gathered()).wants(200, {})
