@@ -7,6 +7,7 @@ gets its row in the change that serves it (PS3.18 Tables 10.1-1, 13.1.1-1; 8.9; 
 """
 
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from typing import Final
 
@@ -50,7 +51,12 @@ class Route:
     @property
     def segments(self) -> tuple[str, ...]:
         """The template's path segments; a variable one stands in braces."""
-        return tuple(segment for segment in self.template.split("/") if segment)
+        return _segments(self.template)
+
+
+@cache
+def _segments(template: str) -> tuple[str, ...]:
+    return tuple(segment for segment in template.split("/") if segment)
 
 
 _STORE_STATUSES: Final = (

@@ -10,6 +10,7 @@ Syntax. Parameters that only say how a message is written (boundary, charset, â€
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from edged.http.fields import split_quoted
@@ -32,10 +33,11 @@ class MediaRange:
     weight: float
 
 
-def parse_accept(header: str) -> list[MediaRange]:
+@lru_cache(maxsize=32)
+def parse_accept(header: str) -> tuple[MediaRange, ...]:
     """Read an Accept field value; elements that are not valid are left out. Source: RFC 9110 12.5.1."""
     elements = [element for element in split_quoted(header, ",") if element][:MAX_RANGES]
-    return [media_range for element in elements if (media_range := _media_range(element))]
+    return tuple(media_range for element in elements if (media_range := _media_range(element)))
 
 
 def choose(header: str | None, offered: Sequence[MediaType]) -> MediaType | None:

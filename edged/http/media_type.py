@@ -9,6 +9,7 @@ their case.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from edged.http.fields import TOKEN, WHITESPACE, has_control_characters, quote, split_quoted, unquote
@@ -41,6 +42,7 @@ class MediaType:
         return "; ".join([self.essence, *(f"{name}={_value(text)}" for name, text in self.parameters.items())])
 
 
+@lru_cache(maxsize=128)
 def parse_media_type(value: str) -> MediaType:
     """Read a media type. Raises MediaTypeError. Source: RFC 9110 8.3.1, RFC 2387."""
     if len(value) > MAX_LENGTH or has_control_characters(value):

@@ -12,7 +12,10 @@ delimiter followed it.
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 from edged.http.fields import TOKEN, WHITESPACE, has_control_characters
 from edged.http.media_type import MediaType
@@ -36,22 +39,19 @@ class MultipartLimits:
     parts: int = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class PartBegin:
+class PartBegin(Struct, frozen=True):
     """A part's head: pairs of lower-case name and value, in their order."""
 
     headers: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PartData:
+class PartData(Struct, frozen=True):
     """Some bytes of the current part: a view that keeps the bytes given to feed() alive."""
 
     data: memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class PartEnd:
+class PartEnd(Struct, frozen=True):
     """The end of the current part; `complete` is False if the body ended before a delimiter."""
 
     complete: bool
@@ -261,6 +261,7 @@ def _head_end(buffer: bytes, start: int, limit: int) -> int | None:
     return min(ends, default=None)
 
 
+@lru_cache(maxsize=64)
 def _headers(head: bytes) -> tuple[tuple[str, str], ...]:
     """Read the lines of a head; folded ones are joined. Source: RFC 5322 2.2, RFC 2045 3."""
     fields: list[list[str]] = []

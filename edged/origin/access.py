@@ -9,6 +9,7 @@ is not a loopback request; a forwarded one over a Unix socket is not that of its
 import hashlib
 import hmac
 import os
+from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import ip_address
 
@@ -76,6 +77,7 @@ def _without_port(host: str) -> str:
     return host.partition(":")[0]
 
 
+@lru_cache(maxsize=256)
 def _loopback_name(name: str) -> bool:
     if name.lower() == "localhost":
         return True

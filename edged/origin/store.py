@@ -10,8 +10,10 @@ says so, else it fails by itself with 0110H, and the others of its request are s
 import logging
 from collections import Counter
 from contextlib import aclosing
+from functools import lru_cache, partial
 from http import HTTPStatus
 
+import outcome
 import trio
 
 from edged.dicom.reasons import FailureReason, reason_text
@@ -28,11 +30,12 @@ from edged.http.multipart import (
     PartEnd,
     boundary_of,
 )
-from edged.origin.exchange import ClientGone, Refusal, Reply, Request, refusal
+from edged.origin.exchange import Refusal, Reply, Request, refusal
 from edged.services.filling import Filling
 from edged.services.store_instance import Accepted, FrontDoor, Receiving, Refused, Source
 from edged.store.errors import StoreFull
 from edged.store.space import Reservation
+from edged.store.writer import ANSWER_WITHIN_S
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,12 @@ UNKNOWN_LENGTH = 16 << 20
 
 _DICOM = "application/dicom"
 
-Outcome = Accepted | Refused
+Result = Accepted | Refused
+
+_NO_ANSWER = outcome.Value(
+    Refused(FailureReason.OUT_OF_RESOURCES, "the store did not answer in time", passing=True),
+)
+"""What a part is told until there is an answer."""
 
 
 class StoreTransaction:
@@ -82,9 +90,9 @@ class StoreTransaction:
             detail = f"The request announces {announced} bytes; at most {most} can be taken at once."
             raise refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
 
-    def _reply(self, request: Request, outcomes: list[Outcome]) -> Reply:
+    def _reply(self, request: Request, outcomes: list[Result]) -> Reply:
         """Make the answer; a store never answers 406 (DICOM.md §3)."""
-        stored = [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+        stored = [each for each in outcomes if isinstance(each, Accepted)]
         report = _report(request.base_url, outcomes, stored)
         written = write_data_set(report.to_data_set(), choose(request.header("accept"), OFFERED) or DICOM_JSON)
         headers = [("content-type", written.content_type)]
@@ -97,43 +105,37 @@ class StoreTransaction:
             headers += [("content-location", location), ("location", location)]
         return Reply(status, tuple(headers), written.body)
 
-    async def _store(self, request: Request, content_type: MediaType, reservation: Reservation) -> list[Outcome]:
+    async def _store(self, request: Request, content_type: MediaType, reservation: Reservation) -> list[Result]:
         """Read the body; what was begun is brought to its end even if the request cannot be."""
-        stopped: Refusal | ClientGone | None = None
-        async with trio.open_nursery() as nursery:
-            parts = Parts(self._door, Source(INTAKE, request.params.get("study")), reservation, nursery=nursery)
-            try:
-                if content_type.essence == _DICOM:
-                    await _read_single(request, parts)
-                else:
-                    await _read_multipart(request, parts, boundary_of(content_type))
-            except (Refusal, ClientGone) as error:
-                stopped = error
-            finally:
-                await parts.close()
-        if stopped is not None:
-            raise stopped
+        parts = Parts(self._door, Source(INTAKE, request.params.get("study")), reservation)
+        try:
+            if content_type.essence == _DICOM:
+                await _read_single(request, parts)
+            else:
+                await _read_multipart(request, parts, boundary_of(content_type))
+        finally:
+            await parts.close()
         return parts.outcomes()
 
 
 class Parts:
     """The instances of one request, in the order of its parts."""
 
-    def __init__(self, door: FrontDoor, source: Source, reservation: Reservation, *, nursery: trio.Nursery) -> None:
+    def __init__(self, door: FrontDoor, source: Source, reservation: Reservation) -> None:
         self._door = door
         self._source = source
         self._reservation = reservation
-        self._nursery = nursery
-        self._admissions = trio.Semaphore(ADMISSIONS)
-        self._outcomes: list[Outcome | None] = []
+        self._admissions = 0
+        self._admitted = trio.lowlevel.ParkingLot()
+        self._outcomes: list[outcome.Outcome[Result]] = []
         self._current: Receiving | None = None
 
     async def begin(self, head: tuple[tuple[str, str], ...]) -> None:
         """Begin a part; one that is not DICOM by its own word is refused, one that says nothing is looked at."""
-        await self._admissions.acquire()
-        self._outcomes.append(None)
+        await self._wait_admitted(ADMISSIONS - 1)
+        self._outcomes.append(_NO_ANSWER)
         self._current = self._door.receive(self._source, self._reservation)
-        declared = dict(head).get("content-type", _DICOM).partition(";")[0].strip().lower()
+        declared = _declared_type(head)
         if declared not in {_DICOM, "application/octet-stream", ""}:
             text = f"a part of media type {declared[:80]} where application/dicom is stored"
             self._current.refuse(Refused(FailureReason.NOT_A_DICOM_FILE, text))
@@ -149,32 +151,43 @@ class Parts:
         if receiving is None:
             return
         index = len(self._outcomes) - 1
-        if complete and receiving.refused is None:
-            self._nursery.start_soon(self._admit, receiving, index)
-            return
-        self._outcomes[index] = receiving.refused if complete else receiving.cut()
-        await receiving.close()
-        self._admissions.release()
+        if complete:
+            self._admissions += 1
+            await receiving.hand_over(partial(self._answered, index))
+        else:
+            self._outcomes[index] = outcome.Value(receiving.cut())
+            await receiving.close()
 
     def broken(self, text: str) -> None:
         """Note a failure that belongs to no instance."""
-        self._outcomes.append(Refused(FailureReason.CANNOT_UNDERSTAND, text))
+        self._outcomes.append(outcome.Value(Refused(FailureReason.CANNOT_UNDERSTAND, text)))
 
     async def close(self) -> None:
-        """Let go of a part that was left open by an exception."""
+        """Let go of a part that was left open by an exception, and bring to its end what was handed over."""
         if self._current is not None:
             await self._current.close()
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + ANSWER_WITHIN_S):
+            await self._wait_admitted(0)
 
-    def outcomes(self) -> list[Outcome]:
-        """What became of each part; complete when the nursery has ended."""
-        return [outcome for outcome in self._outcomes if outcome is not None]
+    def outcomes(self) -> list[Result]:
+        """What became of each part, once closed."""
+        return [each.unwrap() for each in self._outcomes]
 
-    async def _admit(self, receiving: Receiving, index: int) -> None:
-        try:
-            self._outcomes[index] = await receiving.admit()
-        finally:
-            await receiving.close()
-            self._admissions.release()
+    def _answered(self, index: int, result: outcome.Outcome[Result]) -> None:
+        self._outcomes[index] = result
+        self._admissions -= 1
+        self._admitted.unpark_all()
+
+    async def _wait_admitted(self, most: int) -> None:
+        """Wait until at most so many parts wait for their commit."""
+        while self._admissions > most:
+            await self._admitted.park()
+
+
+@lru_cache(maxsize=64)
+def _declared_type(head: tuple[tuple[str, str], ...]) -> str:
+    """The media type that a part's head tells, DICOM when it tells none."""
+    return dict(head).get("content-type", _DICOM).partition(";")[0].strip().lower()
 
 
 async def _read_single(request: Request, parts: Parts) -> None:
@@ -251,15 +264,15 @@ def _unsupported(detail: str) -> Refusal:
     return refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{detail} {remedy}")
 
 
-def _tell(outcomes: list[Outcome]) -> None:
+def _tell(outcomes: list[Result]) -> None:
     """Log why instances were refused: the codes, nothing of the instances."""
-    refused = Counter(outcome.reason for outcome in outcomes if isinstance(outcome, Refused))
+    refused = Counter(each.reason for each in outcomes if isinstance(each, Refused))
     if refused:
         reasons = ", ".join(f"{count} with {reason_text(reason)}" for reason, count in refused.items())
         log.info("of %d instances in a store request %d were refused: %s", len(outcomes), refused.total(), reasons)
 
 
-def _report(base_url: str, outcomes: list[Outcome], stored: list[Accepted]) -> StoreReport:
+def _report(base_url: str, outcomes: list[Result], stored: list[Accepted]) -> StoreReport:
     studies = {each.study_instance_uid for each in stored if each.addressed}
     return StoreReport(
         stored=tuple(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from edged.dicom.digests import new_digest
+from edged.dicom.digests import FileDigest
 from edged.dicom.errors import DicomError
 from edged.dicom.scanner import InstanceScanner, Scan
 from edged.services.export_tree import FileTree, Found, Part, Place
@@ -74,7 +74,7 @@ def _export(txn: Transaction, tree: FileTree, *, number: int, instance: Instance
     place = Place(*uids, aside=number if instance.conflict else None)
     if not place.safe:
         return Result.FAILED, _UNSAFE
-    match tree.look(place, instance.file_digest):
+    match tree.look(place, instance.file_digest, body_offset=instance.body_offset):
         case Found.SAME:
             return Result.PRESENT, ""
         case Found.OTHER:
@@ -91,7 +91,7 @@ def _export(txn: Transaction, tree: FileTree, *, number: int, instance: Instance
 
 def _copied(txn: Transaction, number: int, instance: Instance, *, part: Part) -> bytes:
     """Write an instance's bytes; return their digest."""
-    digest = new_digest()
+    digest = FileDigest(instance.body_offset)
     for chunk in view_chunks(txn, number, first=0, count=chunk_count(instance.size)):
         digest.update(chunk)
         part.write(chunk)
@@ -130,7 +130,7 @@ def _kept(tree: FileTree, part: Part, *, scan: Scan, number: int) -> tuple[Resul
         place = Place(scan.study_instance_uid, scan.series_instance_uid, scan.sop_instance_uid, aside=aside)
         if not place.safe:
             return Result.FAILED, _UNSAFE
-        match tree.look(place, scan.file_digest):
+        match tree.look(place, scan.file_digest, body_offset=scan.body_offset):
             case Found.NOTHING:
                 part.keep(place)
                 return Result.WRITTEN, ""

@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
-from edged.dicom.digests import new_digest
+from edged.dicom.digests import FileDigest
 from edged.dicom.uids import is_uid
 
 UNFINISHED = ".edged-export.part"
@@ -61,9 +61,9 @@ class FileTree:
         """Return the path of a place."""
         return self._root / place.path
 
-    def look(self, place: Place, digest: bytes) -> Found:
-        """Return what is at a place, compared with a file's digest. Raises OSError."""
-        found = new_digest()
+    def look(self, place: Place, digest: bytes, *, body_offset: int) -> Found:
+        """Return what is at a place, compared with the digest of a file with this body. Raises OSError."""
+        found = FileDigest(body_offset)
         try:
             with self.path(place).open("rb") as file:
                 while piece := file.read(READ_BYTES):

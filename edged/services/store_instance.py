@@ -5,7 +5,10 @@ given only after the admission has committed (DESIGN §1.1). What is wrong with 
 exception: the next one is received as if nothing had been.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+
+import outcome
 
 from edged.config.choices import Duplicate
 from edged.dicom.errors import DicomError
@@ -20,6 +23,7 @@ from edged.store.records import Instance
 from edged.store.space import Reservation
 from edged.store.store import Store
 from edged.store.upload import Upload
+from edged.store.writer import Answer
 from edged.telemetry.clock import Clock
 from edged.telemetry.conditions import Conditions, Severity
 
@@ -58,6 +62,9 @@ class Source:
     study_instance_uid: str | None = None
 
 
+Done = Callable[[outcome.Outcome[Accepted | Refused]], None]
+
+
 class FrontDoor:
     """Receives instances; one a box."""
 
@@ -74,10 +81,17 @@ class FrontDoor:
         """Begin an instance; `close` must follow."""
         return Receiving(self, source, Upload(self.store, reservation))
 
-    async def admit(self, scan: Scan, source: Source, upload: Upload) -> Accepted | Refused:
-        """Make a scanned instance durable, or say why not."""
+    def admit_soon(self, scan: Scan, source: Source, upload: Upload, *, done: Done) -> None:
+        """Make a scanned instance durable: `done` gets what became of it, in the event loop."""
+
+        def admitted(result: outcome.Outcome[Admitted]) -> None:
+            done(outcome.capture(self._outcome, scan, result))
+
+        upload.admit_soon(self._record(scan, source), admitted, duplicate=self.duplicate)
+
+    def _outcome(self, scan: Scan, result: outcome.Outcome[Admitted]) -> Accepted | Refused:
         try:
-            admitted = await upload.admit(self._record(scan, source), duplicate=self.duplicate)
+            admitted = result.unwrap()
         except StoreError as error:
             return _no_room(error, scan)
         if admitted.outcome in _NEW:
@@ -97,6 +111,7 @@ class FrontDoor:
             transfer_syntax_uid=scan.transfer_syntax_uid,
             size=scan.length,
             dataset_offset=scan.dataset_offset,
+            body_offset=scan.body_offset,
             exit_length=scan.exit_length,
             file_digest=scan.file_digest,
             dataset_digest=scan.dataset_digest,
@@ -150,6 +165,20 @@ class Receiving:
 
     async def admit(self) -> Accepted | Refused:
         """Say that the instance is complete; return what became of it, durable when it is accepted."""
+        answer = Answer[Accepted | Refused]()
+        await self.hand_over(answer.done)
+        return await answer.wait()
+
+    async def hand_over(self, done: Done) -> None:
+        """As admit, without waiting for the commit: `done` gets what became of it, when nothing of it is held here."""
+        found = self._complete()
+        if isinstance(found, Scan):
+            self._door.admit_soon(found, self._source, self._upload, done=done)
+        else:
+            await self.close()
+            done(outcome.Value(found))
+
+    def _complete(self) -> Scan | Refused:
         if self._scanner is None:
             assert self.refused is not None
             return self.refused
@@ -163,7 +192,7 @@ class Receiving:
             return _refused(scan, FailureReason.STUDY_INSTANCE_UID_MISMATCH, text)
         if self._full is not None:
             return _no_room(self._full, scan)
-        return await self._door.admit(scan, self._source, self._upload)
+        return scan
 
     def cut(self) -> Refused:
         """Say that the instance broke off before its end; return the refusal."""

@@ -14,8 +14,9 @@ from msgspec import structs
 
 from edged.config.choices import Duplicate
 from edged.dicomweb.event_report import EventKind
-from edged.store.chunks import write_chunks
+from edged.store.chunks import has_chunk, write_chunks
 from edged.store.counters import NEXT_INSTANCE
+from edged.store.errors import StoreFull
 from edged.store.events import append_event
 from edged.store.eviction import was_committed
 from edged.store.instances import enter, instances_under, take_out
@@ -74,6 +75,7 @@ def spool(txn: Transaction, tail: Tail, now: float) -> None:
     if tail.first == 0:
         _give_out(txn, tail.number)
         txn.put_record(UNOWNED, u64_key(tail.number), Unowned(kind=UnownedKind.SPOOLING, since=now))
+    _require_earlier(txn, tail)
     write_chunks(txn, tail.number, tail.chunks, first=tail.first)
 
 
@@ -127,8 +129,15 @@ def _hold_aside(txn: Transaction, conflict: Instance, tail: Tail, *, first: int)
 
 def _own(txn: Transaction, tail: Tail) -> None:
     _give_out(txn, tail.number)
+    _require_earlier(txn, tail)
     write_chunks(txn, tail.number, tail.chunks, first=tail.first)
     txn.delete(UNOWNED, u64_key(tail.number))
+
+
+def _require_earlier(txn: Transaction, tail: Tail) -> None:
+    """What follows chunks that found no room must not find any either: then a part of the instance would be missing."""
+    if tail.first and not has_chunk(txn, tail.number, tail.first - 1):
+        raise StoreFull("the beginning of the instance found no room")
 
 
 def _is_sent_nowhere(txn: Transaction, number: int, instance: Instance) -> bool:

@@ -28,7 +28,7 @@ class Budget:
         self.total = total
         self.free = total
         self._shares: set[Share] = set()
-        self._changed = trio.Event()
+        self._waiting = trio.lowlevel.ParkingLot()
 
     def open(self, spool_now: Callable[[], None]) -> Share:
         """Begin an upload."""
@@ -42,7 +42,7 @@ class Budget:
             largest = max(self._shares, key=lambda each: each.bytes, default=None)
             if largest is not None and largest.bytes:
                 largest.spool_now()
-            await self._changed.wait()
+            await self._waiting.park()
         self.free -= amount
         share.bytes += amount
 
@@ -53,8 +53,7 @@ class Budget:
     def give_back(self, amount: int) -> None:
         """Return bytes to everybody."""
         self.free += amount
-        self._changed.set()
-        self._changed = trio.Event()
+        self._waiting.unpark_all()
 
     def close(self, share: Share) -> None:
         """End an upload and return what it still holds."""

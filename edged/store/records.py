@@ -56,6 +56,7 @@ class Instance(Record, frozen=True):
 
     `size` is the stored bytes, `exit_length` those of the form that leaves over the web (DICOM.md §1): the same when it
     `leaves_as_is`. `transfer_syntax_uid` is that of the stored data set.
+    `body_offset` is where the body begins in the stored bytes, as their digest takes them (`dicom/digests.py`).
     `destinations` holds the ids fixed at admission, `required` those that gate eviction.
     """
 
@@ -66,6 +67,7 @@ class Instance(Record, frozen=True):
     transfer_syntax_uid: str
     size: int
     dataset_offset: int
+    body_offset: int
     exit_length: int
     file_digest: bytes
     dataset_digest: bytes

@@ -7,7 +7,7 @@ chunks stay in `unowned` for the sweeper.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -20,9 +20,12 @@ from edged.store.chunks import Cutter
 from edged.store.records import Instance
 from edged.store.space import Reservation
 from edged.store.store import Store
+from edged.store.writer import Answer
 
 SPOOL_BYTES = 8 << 20
 ABANDON_WITHIN_S = 60.0
+
+Done = Callable[[outcome.Outcome[Admitted]], None]
 
 
 class Upload:
@@ -58,17 +61,35 @@ class Upload:
 
     async def admit(self, instance: Instance, *, urgency: int = 1, duplicate: Duplicate = Duplicate.REFUSE) -> Admitted:
         """Make the instance exist; durable when this returns. Raises StoreFull or StoreFailed."""
-        await self.wait_spooled()
+        answer = Answer[Admitted]()
+        self.admit_soon(instance, answer.done, urgency=urgency, duplicate=duplicate)
+        return await answer.wait()
+
+    def admit_soon(
+        self, instance: Instance, done: Done, *, urgency: int = 1, duplicate: Duplicate = Duplicate.REFUSE
+    ) -> None:
+        """As admit, without waiting: `done` gets the outcome in the event loop, when the upload holds nothing more."""
         first, chunks = self._cutter.take_all()
         size = sum(map(len, chunks))
         tail = Tail(self.number, first, chunks)
         self._arrived()
         admission = partial(admit, instance=instance, tail=tail, urgency=urgency, duplicate=duplicate)
-        admitted = await self._store.write(admission, size)
-        self._settle(size)
-        if admitted.outcome is Outcome.REPLACED:
+        self._store.writer.submit(admission, size, partial(self._admitted, done=done))
+
+    def _admitted(self, result: outcome.Outcome[Admitted], done: Done) -> None:
+        self._let_go()
+        if isinstance(result, outcome.Value) and result.value.outcome is Outcome.REPLACED:
             self._store.sweep_soon()
-        return admitted
+        done(result)
+
+    async def rest(self) -> Tail:
+        """Hand over what is not in the store yet, of bytes that are complete and will not be admitted.
+
+        It counts as in memory until `close`. Raises StoreFull or StoreFailed.
+        """
+        await self.wait_spooled()
+        self._arrived()
+        return Tail(self.number, *self._cutter.take_all())
 
     async def wait_spooled(self) -> None:
         """Wait until what was handed to the writer is committed; raises what went wrong."""
@@ -84,6 +105,9 @@ class Upload:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + ABANDON_WITHIN_S):
                 while self._spooling:
                     await self._settled.wait()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._settle(self._unsettled)
         self._store.budget.close(self._share)
         self._store.finish(self.number, swept=self.spooled)

@@ -10,13 +10,14 @@ from functools import partial
 from typing import Any
 
 import lmdb
+import outcome
 
 from edged.cli import main
 from edged.store import creation
-from edged.store.admission import Admitted, Outcome, Tail, admit
+from edged.store.admission import Admitted, Outcome
 from edged.store.instances import find_instance
 from edged.store.records import Instance
-from edged.store.upload import Upload
+from edged.store.upload import Done, Upload
 
 
 class Fault(StrEnum):
@@ -42,26 +43,24 @@ def _sync_no_folder() -> None:
     vars(creation)["sync_folder"] = lambda _: None
 
 
-_admit = Upload.admit
+_admit_soon = Upload.admit_soon
 
 
-async def _admit_early(self: Upload, instance: Instance, **options: Any) -> Admitted:
+def _admit_early(self: Upload, instance: Instance, done: Done, **options: Any) -> None:
     """The answer before the commit, unless the UID is known already or nothing else arrives meanwhile.
 
     A sender alone stores an instance and then, at once, another data set under its UID: that must be refused here too.
     """
     alone = self._store.writer.arriving <= 1
     if alone or self._store.read_now(partial(find_instance, sop_instance_uid=instance.sop_instance_uid)):
-        return await _admit(self, instance, **options)
-    await self.wait_spooled()
-    first, chunks = self._cutter.take_all()
-    operation = partial(admit, instance=instance, tail=Tail(self.number, first, chunks), **options)
-    self._store.writer.submit(operation, sum(map(len, chunks)), lambda _: None)
-    return Admitted(Outcome.STORED, self.number)
+        _admit_soon(self, instance, done, **options)
+    else:
+        _admit_soon(self, instance, lambda _: None, **options)
+        done(outcome.Value(Admitted(Outcome.STORED, self.number)))
 
 
 def _answer_early() -> None:
-    Upload.admit = _admit_early  # type: ignore[method-assign]
+    Upload.admit_soon = _admit_early  # type: ignore[method-assign]
 
 
 BREAK: dict[Fault, Callable[[], None]] = {

@@ -60,11 +60,11 @@ class Place:
 
 PLACES = {
     Point.STORE_FILLED: Place("edged.store.creation", "_fill", Side.AFTER),
-    Point.STORE_MADE: Place("edged.store.environment", "create", Side.AFTER),
+    Point.STORE_MADE: Place("edged.store.allocation", "create", Side.AFTER),
     Point.SPOOL_WRITTEN: Place("edged.store.upload", "spool", Side.AFTER),
     Point.SPOOL_COMMITTED: Place("edged.store.upload", "Upload._spooled", Side.BEFORE),
     Point.ADMISSION_WRITTEN: Place("edged.store.upload", "admit", Side.AFTER, 4),
-    Point.ADMISSION_COMMITTED: Place("edged.store.upload", "Upload.admit", Side.AFTER, 4),
+    Point.ADMISSION_COMMITTED: Place("edged.store.upload", "Upload._admitted", Side.BEFORE, 4),
     Point.UPLOAD_LEASED: Place("edged.upstream.sender", "Sender._send", Side.BEFORE),
     Point.UPLOAD_ANSWERED: Place("edged.upstream.outcomes", "Outcomes.apply", Side.BEFORE),
     Point.UPLOAD_RECORDED: Place("edged.upstream.outcomes", "Outcomes.apply", Side.AFTER),
@@ -75,7 +75,7 @@ PLACES = {
     Point.RESULT_WRITTEN: Place("edged.services.commitment", "CommitmentService._decide", Side.AFTER),
     Point.EVICTION_WRITTEN: Place("edged.services.retention", "evict_oldest", Side.AFTER),
     Point.EVICTION_COMMITTED: Place("edged.services.retention", "Retention.step", Side.AFTER),
-    Point.SWEEP_WRITTEN: Place("edged.store.store", "sweep", Side.AFTER),
+    Point.SWEEP_WRITTEN: Place("edged.store.sweeper", "delete_chunks", Side.AFTER),
 }
 
 
