@@ -4,6 +4,7 @@ The watchdog is fed only while a probe through a listening socket of the box is 
 than STUCK_S. A failed store is a condition and a STATUS, not a restart loop.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -37,6 +38,7 @@ async def run_daemon(settings: Settings, say: Callable[[str], None]) -> None:
         nursery.start_soon(_until_signalled, shutdown, notifier, nursery.cancel_scope)
         async with trio.open_nursery() as running:
             parts: Parts = await running.start(serve, settings, shutdown)
+            gc.freeze()  # what is there now stays: else every full collection walks it, a tenth of the work
             for url in parts.urls:
                 say(f"listening on {url}")
             say("ready")
