@@ -22,6 +22,7 @@ import trio
 from edged.server.limits import KIB
 
 READ_BYTES = 128 * KIB  # more is slower: objects beyond this come from fresh pages, and those cost more than the turns
+TURN_BYTES = 1024 * KIB  # uploads at once shall end one after the other, so that one commits while the next is read
 RECORD_BYTES = 16 * KIB  # of TLS (RFC 8446 5.1)
 WRITE_BYTES = 256 * KIB  # the unit of progress of the write deadline: 4.4 kB/s keep a connection at 60 s
 JOIN_BYTES = 64 * KIB  # below this, one copy is cheaper than one more system call
@@ -56,6 +57,7 @@ class Wire:
         self._write_s = write_s
         self._writing = trio.Lock()
         self.broken = False
+        self._turn_bytes = 0  # read since other tasks had their turn
         with contextlib.suppress(OSError):  # not on a Unix socket
             self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
@@ -67,8 +69,12 @@ class Wire:
         await trio.lowlevel.checkpoint_if_cancelled()
         octets = self._take()
         if octets is not None:
-            await trio.lowlevel.cancel_shielded_checkpoint()
+            self._turn_bytes += len(octets)
+            if not octets or self._turn_bytes >= TURN_BYTES:
+                self._turn_bytes = 0
+                await trio.lowlevel.cancel_shielded_checkpoint()
             return octets
+        self._turn_bytes = 0
         if deadline == math.inf:
             return await self._wait_octets()
         with trio.fail_at(deadline):
