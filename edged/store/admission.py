@@ -131,7 +131,8 @@ def _own(txn: Transaction, tail: Tail) -> None:
     _give_out(txn, tail.number)
     _require_earlier(txn, tail)
     write_chunks(txn, tail.number, tail.chunks, first=tail.first)
-    txn.delete(UNOWNED, u64_key(tail.number))
+    if tail.first:
+        txn.delete(UNOWNED, u64_key(tail.number))
 
 
 def _require_earlier(txn: Transaction, tail: Tail) -> None:

@@ -48,9 +48,14 @@ class Environment:
         self.capacity = capacity
         self.soft_cap = capacity - max(64 * MIB, capacity // 20)
         self.allocation = Allocation(Path(env.path()) / DATA, wanted=capacity, capacity=capacity)
+        self._counters: dict[bytes, int] = {}
         self._gate = Gate()
         self._hatch_open = False
         self._reopened = False
+        with self.reading() as txn:
+            self._pages = txn.pages([table.name for table in tables])
+        self.used_bytes = self._page * sum(self._pages.values())
+        """Of all pages that the tables use, as of the last commit."""
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -67,9 +72,13 @@ class Environment:
     def writing(self) -> Iterator[Transaction]:
         """A write transaction, committed at the end of the block, aborted by an exception."""
         with self._env.begin(write=True, buffers=True) as txn:
-            transaction = Transaction(txn, self._databases, self._finder(txn.id() - 1))
+            transaction = Transaction(txn, self._databases, self._finder(txn.id() - 1), counters=self._counters)
             yield transaction
             transaction.flush()
+            pages = transaction.pages(transaction.written)
+        self._pages |= pages
+        self._counters = transaction.counters
+        self.used_bytes = self._page * sum(self._pages.values())
 
     def _finder(self, snapshot: int) -> Finder:
         return Finder(self._descriptor, self._page, snapshot=snapshot, table=CHUNKS.name.encode())
@@ -99,10 +108,6 @@ class Environment:
             self._env.close()
             self._env = open_environment(folder, self.capacity + HATCH, read_only=True, lock=False)
             self._databases = _databases(self._env, self._tables)
-
-    def used_bytes(self, transaction: Transaction) -> int:
-        """Return the bytes of all pages that the tables use."""
-        return transaction.pages() * self._page
 
     def reader_check(self) -> int:
         """Clear the reader slots of dead processes; return how many."""

@@ -45,8 +45,9 @@ class Store:
         self.failure = writer.failure
         self.allocation = environment.allocation
         self.budget = Budget()
-        group = writer.group
-        self.space = Space(environment.capacity, environment.soft_cap, lambda: group.used_bytes, failure=writer.failure)
+        self.space = Space(
+            environment.capacity, environment.soft_cap, lambda: environment.used_bytes, failure=writer.failure
+        )
         if not self.allocation.preallocated:
             self.space.room = DiskRoom(self.allocation.data)
         self._uploading: set[int] = set()

@@ -1,14 +1,18 @@
 """Typed access to the tables inside one LMDB transaction.
 
-Counters are read once a transaction, changed in memory and written back by `flush`, which the writer calls before it
-commits: an operation that is replayed starts from the stored values again. Buffers returned by reads are valid only
-inside the transaction. Chunks are not read through the map but by a `Finder`; those that this transaction has itself
-changed are in memory, and only there.
+Counters are changed in memory and written back by `flush`, which the writer calls before it commits: an operation that
+is replayed starts from the committed values again. Rows are written likewise, those of a table together, before it is
+next searched and at the end: every call of LMDB's binding lets other threads run, and getting the interpreter back from
+a busy event loop took longer than the writing. Buffers that reads return are valid inside the transaction, until the
+next search. Chunks are not read through the map but by a `Finder`; those that this transaction has itself changed are
+in memory, and only there.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from heapq import merge
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import lmdb
@@ -26,22 +30,32 @@ Row = tuple[Value, Value]
 class Transaction:
     """One read or write transaction over the environment's tables."""
 
-    __slots__ = ("_changed_chunks", "_counters", "_databases", "_dirty", "_finder", "_txn")
+    __slots__ = ("_changed_chunks", "_databases", "_dirty", "_finder", "_txn", "_unwritten", "counters")
 
-    def __init__(self, txn: lmdb.Transaction, databases: Mapping[str, Any], finder: Finder) -> None:
+    def __init__(
+        self,
+        txn: lmdb.Transaction,
+        databases: Mapping[str, Any],
+        finder: Finder,
+        *,
+        counters: Mapping[bytes, int] = MappingProxyType({}),
+    ) -> None:
+        """Begin over LMDB's `txn`; `counters` are those that are known already."""
         self._txn = txn
         self._databases = databases
         self._finder = finder
         self._changed_chunks: set[bytes] = set()
-        self._counters: dict[bytes, int] = {}
+        self.counters = dict(counters)
         self._dirty: set[bytes] = set()
+        self._unwritten: defaultdict[str, dict[bytes, Value]] = defaultdict(dict)
 
     def get(self, table: Table, key: bytes) -> Value | None:
         """Return the value, or None; raises InstanceUnreadable for a chunk that the disk cannot give back."""
         if table is CHUNKS and key not in self._changed_chunks:
             return self._stored_chunk(key)
-        value: Value | None = self._txn.get(key, db=self._databases[table.name])
-        return value
+        unwritten = self._unwritten.get(table.name)
+        value = unwritten.get(key) if unwritten else None
+        return self._txn.get(key, db=self._databases[table.name]) if value is None else value
 
     def record(self, table: Table, key: bytes, kind: type[R]) -> R | None:
         """Return the decoded record, or None."""
@@ -49,10 +63,10 @@ class Transaction:
         return None if value is None else unpack(kind, value)
 
     def put(self, table: Table, key: bytes, value: bytes | memoryview = b"") -> None:
-        """Write one row, replacing what was there."""
+        """Write one row, replacing what was there; neither key nor value is what a read has returned."""
         if table is CHUNKS:
             self._changed_chunks.add(key)
-        self._txn.put(key, value, db=self._databases[table.name])
+        self._unwritten[table.name][key] = value
 
     def put_record(self, table: Table, key: bytes, record: Record) -> None:
         """Write one record."""
@@ -62,7 +76,8 @@ class Transaction:
         """Delete one row; return whether it was there."""
         if table is CHUNKS:
             self._changed_chunks.add(key)
-        return bool(self._txn.delete(key, db=self._databases[table.name]))
+        was_unwritten = self._unwritten[table.name].pop(key, None) is not None
+        return self._txn.delete(key, db=self._databases[table.name]) or was_unwritten
 
     def rows(self, table: Table, prefix: bytes = b"", *, start: bytes | None = None) -> Iterator[Row]:
         """Yield the rows whose keys begin with `prefix`, in key order, from `start` on; of CHUNKS as `get` does."""
@@ -70,6 +85,7 @@ class Transaction:
             for chunk in self.chunk_keys(prefix, start=start):
                 yield chunk, self.get(table, chunk) or b""
             return
+        self._write_out(table.name)
         with self._txn.cursor(db=self._databases[table.name]) as cursor:
             found = cursor.set_range(start if start is not None else prefix) if (start or prefix) else cursor.first()
             while found:
@@ -99,12 +115,12 @@ class Transaction:
                 yield key
 
     def _has(self, key: bytes) -> bool:
-        return self._txn.get(key, db=self._databases[CHUNKS.name]) is not None
+        return self.get(CHUNKS, key) is not None
 
     def chunk_bytes(self, key: bytes) -> int | None:
         """Return the size of a chunk in bytes, or None; it is not looked at. Raises InstanceUnreadable."""
         if key in self._changed_chunks:
-            value = self._txn.get(key, db=self._databases[CHUNKS.name])
+            value = self.get(CHUNKS, key)
             return None if value is None else len(value)
         with _readable(key):
             extent = self._finder.find(key)
@@ -133,36 +149,54 @@ class Transaction:
 
     def count(self, table: Table) -> int:
         """Return the number of rows in a table."""
+        self._write_out(table.name)
         return int(self._txn.stat(self._databases[table.name])["entries"])
 
-    def pages(self) -> int:
-        """Return the pages that all tables use (branch, leaf and overflow)."""
-        total = 0
-        for database in self._databases.values():
-            stat = self._txn.stat(database)
-            total += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
-        return int(total)
+    @property
+    def written(self) -> Collection[str]:
+        """The names of the tables that were written to."""
+        return self._unwritten.keys()
+
+    def pages(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the pages that tables use (branch, leaf and overflow), by their names."""
+        self._write_all()
+        stats = {name: self._txn.stat(self._databases[name]) for name in names}
+        return {
+            name: each["branch_pages"] + each["leaf_pages"] + each["overflow_pages"] for name, each in stats.items()
+        }
 
     def counter(self, name: bytes) -> int:
         """Return a counter; 0 when it was never set."""
-        known = self._counters.get(name)
+        known = self.counters.get(name)
         if known is None:
             value = self.get(COUNTERS, name)
             known = 0 if value is None else int.from_bytes(value, "big", signed=True)
-            self._counters[name] = known
+            self.counters[name] = known
         return known
 
     def add(self, name: bytes, amount: int) -> int:
         """Add to a counter and return its new value."""
-        value = self._counters[name] = self.counter(name) + amount
+        value = self.counters[name] = self.counter(name) + amount
         self._dirty.add(name)
         return value
 
     def flush(self) -> None:
-        """Write the changed counters."""
+        """Write the changed counters, and all rows."""
         for name in self._dirty:
-            self.put(COUNTERS, name, self._counters[name].to_bytes(8, "big", signed=True))
+            self.put(COUNTERS, name, self.counters[name].to_bytes(8, "big", signed=True))
         self._dirty.clear()
+        self._write_all()
+
+    def _write_all(self) -> None:
+        for name in self._unwritten:
+            self._write_out(name)
+
+    def _write_out(self, name: str) -> None:
+        rows = self._unwritten.get(name)
+        if rows:
+            with self._txn.cursor(db=self._databases[name]) as cursor:
+                cursor.putmulti(rows.items())
+            rows.clear()
 
 
 @contextmanager

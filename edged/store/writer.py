@@ -82,8 +82,6 @@ class Group:
         self._environment = environment
         self.failed: str | None = None
         self.last_commit_s = 0.0
-        with environment.reading() as txn:
-            self.used_bytes = environment.used_bytes(txn)
 
     def operation(
         self, apply: Callable[[Transaction], T], size: int, done: Callable[[outcome.Outcome[T]], None]
@@ -136,10 +134,7 @@ class Group:
 
     def _transact(self, operations: list[_Operation[Any]]) -> list[Any]:
         with self._environment.writing() as txn:
-            results = [operation.apply(txn) for operation in operations]
-            used = self._environment.used_bytes(txn)
-        self.used_bytes = used
-        return results
+            return [operation.apply(txn) for operation in operations]
 
 
 class Writer(Protocol):
