@@ -45,6 +45,7 @@ class Store:
         self.failure = writer.failure
         self.allocation = environment.allocation
         self.budget = Budget()
+        self.arriving = 0
         self.space = Space(
             environment.capacity, environment.soft_cap, lambda: environment.used_bytes, failure=writer.failure
         )
@@ -104,7 +105,7 @@ class Store:
 
     def busy(self, *, besides: int | None = None) -> bool:
         """Whether instances are arriving, or others than `besides` are being read."""
-        return self.writer.arriving > 0 or any(number != besides for number in self._pinned)
+        return self.arriving > 0 or any(number != besides for number in self._pinned)
 
     async def stream(self, number: int, size: int) -> AsyncGenerator[list[bytes], None]:
         """Yield the stored bytes of an instance in batches of chunks; raises InstanceGone and InstanceUnreadable."""

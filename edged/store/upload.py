@@ -42,7 +42,7 @@ class Upload:
         self._settled = trio.Event()
         self._error: BaseException | None = None
         self._arriving = True
-        store.writer.arriving += 1
+        store.arriving += 1
 
     @property
     def spooled(self) -> bool:
@@ -113,10 +113,10 @@ class Upload:
         self._store.finish(self.number, swept=self.spooled)
 
     def _arrived(self) -> None:
-        """The writer need not linger for this one any more."""
+        """All of it is here, or no more will come."""
         if self._arriving:
             self._arriving = False
-            self._store.writer.arriving -= 1
+            self._store.arriving -= 1
 
     def _settle(self, size: int) -> None:
         """These bytes are committed or dropped: their room is not reserved any more."""
@@ -147,7 +147,7 @@ class Upload:
 
 @asynccontextmanager
 async def upload(store: Store, reservation: Reservation) -> AsyncIterator[Upload]:
-    """Begin an instance; the writer lingers for it until it is admitted or the block ends."""
+    """Begin an instance; what is left of it when the block ends without an admission is let go."""
     begun = Upload(store, reservation)
     try:
         yield begun

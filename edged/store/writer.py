@@ -1,12 +1,11 @@
 """The one writer: a thread that commits what waits as one group.
 
-An operation is a replayable function of a transaction. A group is bounded in bytes and operations; it lingers, at most
-half the time of the last commit, while uploads that have begun are still arriving, because without that eight
-connections settle into alternating halves (MEASURED). After an error LMDB's transaction is unusable: the group is
-aborted and its members run alone; nobody is answered from an aborted group. After an error of the device nothing is
-written any more: the next fsync would succeed without the first one's pages. The failure is told before the operations
-that met it are answered, and the environment is reopened so that it cannot write. When the map is full, an operation
-that brings no bytes (a delete, a verdict) opens the reserve behind it; one that does is refused.
+An operation is a replayable function of a transaction. A group is bounded in bytes and operations, and waits for
+those that are to be expected (`linger`). After an error LMDB's transaction is unusable: the group is aborted and its
+members run alone; nobody is answered from an aborted group. After an error of the device nothing is written any more:
+the next fsync would succeed without the first one's pages. The failure is told before the operations that met it are
+answered, and the environment is reopened so that it cannot write. When the map is full, an operation that brings no
+bytes (a delete, a verdict) opens the reserve behind it; one that does is refused.
 """
 
 import queue
@@ -23,6 +22,7 @@ import trio
 from edged.store.environment import Environment
 from edged.store.errors import StoreFailed, StoreFull
 from edged.store.failure import Failure
+from edged.store.linger import Linger
 from edged.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -81,7 +81,6 @@ class Group:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self.failed: str | None = None
-        self.last_commit_s = 0.0
 
     def operation(
         self, apply: Callable[[Transaction], T], size: int, done: Callable[[outcome.Outcome[T]], None]
@@ -91,10 +90,7 @@ class Group:
 
     def commit(self, operations: list[_Operation[Any]]) -> None:
         """Give every operation its outcome; what succeeded is durable when this returns."""
-        began = time.monotonic()
-        if self._together(operations):
-            self.last_commit_s = time.monotonic() - began
-        else:
+        if not self._together(operations):
             for operation in operations:
                 operation.result = self._alone(operation)
 
@@ -141,8 +137,6 @@ class Writer(Protocol):
     """What the store needs of a writer."""
 
     group: Group
-    arriving: int
-    """Uploads that have begun and not yet handed over their last bytes: the writer lingers for them."""
     failure: Failure
     """Told in the event loop."""
 
@@ -159,7 +153,6 @@ class InlineWriter:
     def __init__(self, environment: Environment) -> None:
         self.group = Group(environment)
         self.failure = Failure()
-        self.arriving = 0
 
     async def run(self, apply: Callable[[Transaction], T], size: int = 0) -> T:
         """As Writer.run; `size` in bytes."""
@@ -195,7 +188,7 @@ class ThreadWriter:
         self._inbox: queue.SimpleQueue[_Operation[Any] | None] = queue.SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.Thread(target=self._loop, name="edged-writer", daemon=True)
-        self.arriving = 0
+        self._linger = Linger()
         self._held: _Operation[Any] | None = None
         self._stopping = False
 
@@ -226,9 +219,11 @@ class ThreadWriter:
         while (first := self._held or self._inbox.get()) is not None:
             self._held = None
             operations, ended = self._gather(first)
-            self.busy_since = time.monotonic()
+            self.busy_since = began = time.monotonic()
             self.group.commit(operations)
             self.busy_since = None
+            waiting, now = self._inbox.qsize() + (self._held is not None), time.monotonic()
+            self._linger.answered(len(operations), waiting=waiting, seconds=now - began, now=now)
             self._answer(operations)
             self.group.retreat()
             if ended:
@@ -236,10 +231,9 @@ class ThreadWriter:
 
     def _gather(self, first: _Operation[Any]) -> tuple[list[_Operation[Any]], bool]:
         operations, size = [first], first.size
-        linger_until = time.monotonic() + self.group.last_commit_s / 2
         while len(operations) < GROUP_OPERATIONS:
             try:
-                following = self._next(linger_until)
+                following = self._next(len(operations))
             except queue.Empty:
                 break
             if following is None:
@@ -251,11 +245,9 @@ class ThreadWriter:
             size += following.size
         return operations, False
 
-    def _next(self, linger_until: float) -> _Operation[Any] | None:
-        patience = linger_until - time.monotonic()
-        if self.arriving > 0 and patience > 0:
-            return self._inbox.get(timeout=patience)
-        return self._inbox.get_nowait()
+    def _next(self, gathered: int) -> _Operation[Any] | None:
+        patience = self._linger.patience(gathered, time.monotonic())
+        return self._inbox.get(timeout=patience) if patience else self._inbox.get_nowait()
 
     def _answer(self, operations: list[_Operation[Any]]) -> None:
         failed = self.group.failed

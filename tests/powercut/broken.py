@@ -51,7 +51,7 @@ def _admit_early(self: Upload, instance: Instance, done: Done, **options: Any) -
 
     A sender alone stores an instance and then, at once, another data set under its UID: that must be refused here too.
     """
-    alone = self._store.writer.arriving <= 1
+    alone = self._store.arriving <= 1
     if alone or self._store.read_now(partial(find_instance, sop_instance_uid=instance.sop_instance_uid)):
         _admit_soon(self, instance, done, **options)
     else:

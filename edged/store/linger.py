@@ -1,0 +1,55 @@
+"""How long the writer waits for more before it commits, so that senders at once share a commit.
+
+A sender waits for its answer before it sends more. Those who were answered by one commit and those who came while it
+ran are the ones to expect for the next: without waiting for them eight senders settle into alternating halves, and
+where a flush takes long each half waits for it (MEASURED). They are waited for from the moment of the answer on, at
+most half as long as the shortest of the last commits took: what a commit takes beyond that is its bytes, which take
+the same time alone. A lone sender is never waited for; and where waiting was in vain, because a flush is quick and the
+senders are not, it is not tried again for a while. For one thread.
+"""
+
+from collections import deque
+
+REMEMBERED = 16
+"""Commits; the shortest of them is about what a flush costs."""
+
+LONGEST_PAUSE = 63
+"""Commits without waiting, after it was in vain again and again."""
+
+
+class Linger:
+    """Remembers the last commits."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[float] = deque(maxlen=REMEMBERED)
+        self._expected = 0
+        self._until = 0.0
+        self._has_waited = False
+        self._pause = 0
+        self._pause_left = 0
+
+    def answered(self, operations: int, *, waiting: int, seconds: float, now: float) -> None:
+        """Note a commit of so many operations that took `seconds` and has just been answered.
+
+        `waiting` operations came meanwhile; `now` is a monotonic clock's.
+        """
+        self._learn(operations)
+        self._seconds.append(seconds)
+        self._expected = operations + waiting
+        self._until = now + min(self._seconds) / 2
+
+    def patience(self, gathered: int, now: float) -> float:
+        """Return for how many seconds more operations are to be waited for, when so many are gathered; 0 for none."""
+        if gathered >= self._expected or now >= self._until or self._pause_left:
+            return 0.0
+        self._has_waited = True
+        return self._until - now
+
+    def _learn(self, operations: int) -> None:
+        if not self._has_waited:
+            self._pause_left = max(0, self._pause_left - 1)
+            return
+        self._has_waited = False
+        in_vain = operations < self._expected
+        self._pause = min(2 * self._pause + 1, LONGEST_PAUSE) if in_vain else 0
+        self._pause_left = self._pause
