@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Protocol
 
@@ -27,7 +28,7 @@ from edged.origin.exchange import (
     refusal,
     report,
 )
-from edged.store.errors import StoreError
+from edged.store.errors import InstanceGone, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,11 @@ _WAIT_S = 60.0
 _UPGRADE = Problem(
     status=HTTPStatus.UPGRADE_REQUIRED,
     detail="This resource is a notification connection: open a WebSocket.",
+)
+
+_UNREADABLE = Problem(
+    status=HTTPStatus.INTERNAL_SERVER_ERROR,
+    detail="The bytes of this instance cannot be read from the store. The box's state says what can be done.",
 )
 
 
@@ -100,11 +106,12 @@ class Application:
             await answer(reply, request.scope, sending)
         except ClientGone:
             log.debug("a client left in the middle of its request")
-        except Exception:
+        except Exception as error:
             if begun:
                 raise
-            log.exception("a request failed")
-            await answer(report(INTERNAL_ERROR, request.header("accept")), request.scope, send)
+            problem = _UNREADABLE if isinstance(error, InstanceGone) else INTERNAL_ERROR
+            log.log(logging.WARNING if problem is _UNREADABLE else logging.ERROR, "a request failed", exc_info=True)
+            await answer(report(problem, request.header("accept")), request.scope, send)
 
     async def _reply(self, request: Request) -> Reply:
         try:
@@ -121,8 +128,8 @@ class Application:
                 self._running.release()
         except Refusal as error:
             return report(error.problem, request.header("accept"), error.headers)
-        except StoreError:
-            log.info("the store could not serve a request", exc_info=True)
+        except StoreError as error:
+            log.info("the store could not serve a request: %s", error)
             problem = Problem(
                 status=HTTPStatus.SERVICE_UNAVAILABLE,
                 detail="The store cannot serve this now.",
@@ -132,6 +139,9 @@ class Application:
             return report(problem, request.header("accept"))
 
     async def _enter(self) -> None:
+        with suppress(trio.WouldBlock):
+            self._running.acquire_nowait()
+            return
         with trio.move_on_after(_WAIT_S):
             await self._running.acquire()
             return

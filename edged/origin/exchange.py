@@ -21,6 +21,7 @@ Headers = tuple[tuple[str, str], ...]
 
 SKIP_BYTES = 64 << 10
 SKIP_WITHIN_S = 1.0
+BEGINNING_BYTES = 1024
 """What of an unwanted body is read on so that its connection can be kept: reading more costs more than a new one."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -139,21 +140,39 @@ def report(problem: Problem, accept: str | None, headers: Headers = ()) -> Reply
 
 
 async def answer(reply: Reply, scope: Scope, send: Send) -> None:
-    """Send an answer; a HEAD gets the head alone."""
+    """Send an answer; a HEAD gets the head alone.
+
+    What a streamed body begins with is there before the head goes, so that what cannot be read at all can still be
+    answered in another way: whatever the body raises until then is raised before anything was sent.
+    """
     headers = list(reply.headers)
     counted = reply.status in _WITHOUT_LENGTH or any(name == "content-length" for name, _ in headers)
     if isinstance(reply.body, bytes) and not counted:
         headers.append(("content-length", str(len(reply.body))))
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    await send({"type": "http.response.start", "status": int(reply.status), "headers": raw})
-    if scope["method"] != "HEAD":
-        if isinstance(reply.body, bytes):
-            await send({"type": "http.response.body", "body": reply.body})
-            return
-        async with aclosing(reply.body()) as pieces:
-            async for piece in pieces:
-                await send({"type": "http.response.body", "body": bytes(piece), "more_body": True})
+    start = {"type": "http.response.start", "status": int(reply.status), "headers": raw}
+    if isinstance(reply.body, bytes) or scope["method"] == "HEAD":
+        await send(start)
+        body = reply.body if isinstance(reply.body, bytes) and scope["method"] != "HEAD" else b""
+        await send({"type": "http.response.body", "body": body})
+        return
+    async with aclosing(reply.body()) as pieces:
+        beginning = await _beginning(pieces)
+        await send(start)
+        await send({"type": "http.response.body", "body": beginning, "more_body": True})
+        async for piece in pieces:
+            await send({"type": "http.response.body", "body": bytes(piece), "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def _beginning(pieces: AsyncGenerator[bytes | memoryview, None]) -> bytes:
+    """Take pieces until more than the head of a part is there."""
+    taken = bytearray()
+    async for piece in pieces:
+        taken += piece
+        if len(taken) > BEGINNING_BYTES:
+            break
+    return bytes(taken)
 
 
 def public_base_url(scope: Scope, base_path: str, configured: str | None) -> str:

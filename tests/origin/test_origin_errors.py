@@ -158,12 +158,31 @@ async def test_over_a_socket(tmp_path: Path) -> None:
         assert answer.status == 200
 
 
+BEGINNING = b"the beginning" * 200
+
+
 async def broken(_: Request) -> Reply:
     async def pieces() -> AsyncGenerator[bytes | memoryview, None]:
-        yield b"the beginning"
+        yield BEGINNING
         raise InstanceGone("chunk 1 is missing")
 
-    return Reply(HTTPStatus.OK, (("content-length", "1000"),), pieces)
+    return Reply(HTTPStatus.OK, (("content-length", "10000"),), pieces)
+
+
+async def broken_at_once(_: Request) -> Reply:
+    async def pieces() -> AsyncGenerator[bytes | memoryview, None]:
+        yield b"the head of a part"
+        raise InstanceGone("chunk 0 is missing")
+
+    return Reply(HTTPStatus.OK, (("content-length", "10000"),), pieces)
+
+
+async def test_what_cannot_be_read_at_all_is_answered(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("edged.origin.application WARNING a request failed")
+    async with opened_box(tmp_path, handlers={"health": broken_at_once}) as box:
+        answer = await call(box.application, Asked("GET", "/healthz", {"Accept": "application/json"}))
+    assert answer.status == 500
+    assert "cannot be read" in json.loads(answer.body)["detail"]
 
 
 async def test_a_transfer_that_cannot_go_on_is_cut(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
@@ -173,7 +192,7 @@ async def test_a_transfer_that_cannot_go_on_is_cut(tmp_path: Path, expected_logs
             await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             got = await read_all(stream)
         assert got.startswith(b"HTTP/1.1 200 ")
-        assert len(got.partition(b"\r\n\r\n")[2]) < 1000
+        assert got.partition(b"\r\n\r\n")[2] == BEGINNING
         assert len(expected_logs.records) == 1
 
 
