@@ -153,10 +153,12 @@ def _jobs(parts: Parts) -> list[Callable[[], Awaitable[None]]]:
     if settings.commitment.evidence is not Evidence.LOCAL:
         keep_s, remember = settings.store.keep_committed_s, settings.store.remember
         writing.append(Retention(store, clock, parts.filling.drained, keep_s=keep_s, remember=remember).keep)
+    scrub = Scrub(store, clock, parts.conditions, bells=parts.bells, repairer=repairer)
+    parts.door.mender = scrub
     forwarding = partial(forward, parts.routes, settings.destinations, box)
     return [
         parts.filling.keep,
-        Scrub(store, clock, parts.conditions, bells=parts.bells, repairer=repairer).keep,
+        scrub.keep,
         store.keep_readers_checked,
         partial(while_it_writes, forwarding, store.failure, then=partial(tell_paused, parts.live)),
         *(partial(while_it_writes, job, store.failure) for job in writing),

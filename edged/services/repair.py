@@ -3,7 +3,8 @@
 Such destinations are asked in turn. What one gives streams into the store as an upload that is never admitted, scanned
 on the way like any arriving instance, and bounded by the size of what was stored, not by what the peer announces. It
 is put in place only if it is the same data set (DICOM.md §1); if that came in another file, the record is made to tell
-of that file. Nothing here waits for a destination: one that cannot be asked now is asked at the next pass.
+of that file. Nothing here waits for a destination: one that cannot be asked now is asked at the next pass. What a
+sender sends again meanwhile is put in place just so.
 """
 
 import logging
@@ -107,10 +108,7 @@ class Copy:
         """Return the record that tells of the copy; raises OtherInstanceError or DicomError."""
         scan, wanted = self._scanner.finish(), self._wanted
         found = _record(wanted, scan)
-        too_small = scan.length < wanted.size - MARGIN_BYTES
-        if scan.dataset_digest != wanted.dataset_digest or too_small:
-            raise OtherInstanceError
-        if leaving_transfer_syntax(found) != leaving_transfer_syntax(wanted):
+        if scan.dataset_digest != wanted.dataset_digest or not _alike(found, wanted):
             raise OtherInstanceError
         return found
 
@@ -138,6 +136,20 @@ class Repairer:
             log.info("instance number %d is not repaired from %s: %s", number, name, outcome)
             told = min(told, outcome, key=_ORDER.index)
         return told
+
+    async def mend(self, number: int, instance: Instance, *, scan: Scan, begun: Upload) -> Outcome:
+        """Put the same data set, which was sent again, in the place of bad bytes. Raises StoreFull or StoreFailed."""
+        after = _record(instance, scan)
+        if not _alike(after, instance):
+            return Outcome.DIFFERS
+        try:
+            outcome = await self._put_in_place(Repair(number, instance, after, await begun.rest()))
+        except InstanceGone:
+            return Outcome.UNREADABLE
+        if outcome is Outcome.REPAIRED:
+            log.warning("instance number %d is repaired: it was sent again", number)
+            self._bells.logged.ring()
+        return outcome
 
     async def _repair_from(self, destination: int, number: int, instance: Instance) -> Outcome:
         holder = self._holders.get(destination)
@@ -199,6 +211,12 @@ def _committed_at(txn: Transaction, number: int, instance: Instance) -> dict[int
     deliveries = {each: read_delivery(txn, number, each) for each in instance.destinations}
     committed = [each for each, found in deliveries.items() if found and found.state is DeliveryState.COMMITTED]
     return {each: names.get(each, str(each)) for each in committed}
+
+
+def _alike(found: Instance, wanted: Instance) -> bool:
+    """Whether a file of the same data set is about as long, and leaves in the same transfer syntax."""
+    same_syntax = leaving_transfer_syntax(found) == leaving_transfer_syntax(wanted)
+    return same_syntax and abs(found.size - wanted.size) <= MARGIN_BYTES
 
 
 def _record(wanted: Instance, scan: Scan) -> Instance:

@@ -16,6 +16,7 @@ from functools import partial
 import trio
 
 from edged.dicom.digests import FileDigest
+from edged.dicom.scanner import Scan
 from edged.dicomweb.event_report import EventKind
 from edged.services.bell import Bells
 from edged.services.repair import FAILED, Outcome, Repairer
@@ -29,6 +30,7 @@ from edged.store.records import Event, Instance
 from edged.store.space import OVERHEAD_BYTES
 from edged.store.store import Store
 from edged.store.transaction import Transaction
+from edged.store.upload import Upload
 from edged.telemetry.clock import Clock
 from edged.telemetry.conditions import Conditions, Severity
 
@@ -146,7 +148,23 @@ class Scrub:
     async def _repair(self, number: int, instance: Instance) -> None:
         if number not in self._bad and len(self._bad) < KEPT:
             await self._report(number, instance)
-        outcome = await self._repairer.repair(number, instance)
+        self._note(number, instance, await self._repairer.repair(number, instance))
+
+    @property
+    def bad(self) -> Collection[int]:
+        """The numbers of the instances that are known to be bad."""
+        return self._bad.keys()
+
+    async def mend(self, number: int, instance: Instance, *, scan: Scan, begun: Upload) -> bool:
+        """Put the same data set, which was sent again, in the place of a bad one; return whether that was done.
+
+        Raises StoreFull or StoreFailed.
+        """
+        outcome = await self._repairer.mend(number, instance, scan=scan, begun=begun)
+        self._note(number, instance, outcome)
+        return outcome is Outcome.REPAIRED
+
+    def _note(self, number: int, instance: Instance, outcome: Outcome) -> None:
         if number not in self._bad:
             return
         if outcome in _OVER:

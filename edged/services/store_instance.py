@@ -5,8 +5,9 @@ given only after the admission has committed (DESIGN §1.1). What is wrong with 
 exception: the next one is received as if nothing had been.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import outcome
 
@@ -19,6 +20,7 @@ from edged.services.conflicts import tell_conflicts
 from edged.services.destinations import Routes
 from edged.store.admission import Admitted, Outcome
 from edged.store.errors import StoreError, StoreFull
+from edged.store.instances import instances_under
 from edged.store.records import Instance
 from edged.store.space import Reservation
 from edged.store.store import Store
@@ -65,8 +67,19 @@ class Source:
 Done = Callable[[outcome.Outcome[Accepted | Refused]], None]
 
 
+class Mender(Protocol):
+    """Knows which stored instances are damaged, and puts right what is sent again."""
+
+    @property
+    def bad(self) -> Collection[int]:
+        """The numbers of the damaged instances."""
+
+    async def mend(self, number: int, instance: Instance, *, scan: Scan, begun: Upload) -> bool:
+        """Put the same data set in the place of a damaged one; return whether that was done. Raises StoreError."""
+
+
 class FrontDoor:
-    """Receives instances; one a box."""
+    """Receives instances; one a box. What is known to be damaged is not taken for stored when it is sent again."""
 
     def __init__(self, store: Store, routes: Routes, clock: Clock, *, conditions: Conditions, bells: Bells) -> None:
         self.store = store
@@ -76,6 +89,7 @@ class FrontDoor:
         self._bells = bells
         self.max_instance_bytes: int | None = None
         self.duplicate = Duplicate.REFUSE
+        self.mender: Mender | None = None
 
     def receive(self, source: Source, reservation: Reservation) -> "Receiving":
         """Begin an instance; `close` must follow."""
@@ -88,6 +102,29 @@ class FrontDoor:
             done(outcome.capture(self._outcome, scan, result))
 
         upload.admit_soon(self._record(scan, source), admitted, duplicate=self.duplicate)
+
+    def damaged(self, scan: Scan) -> tuple[int, Instance] | None:
+        """Return what is stored of the same data set if it is known to be damaged."""
+        bad = self.mender.bad if self.mender is not None else ()
+        if not bad:
+            return None
+        under = self.store.read_now(lambda txn: list(instances_under(txn, scan.sop_instance_uid)))
+        return next((each for each in under if each[0] in bad and each[1].dataset_digest == scan.dataset_digest), None)
+
+    async def mend(self, damaged: tuple[int, Instance], scan: Scan, upload: Upload) -> Accepted | Refused:
+        """Put a scanned instance in the place of the damaged one, or say why not; `upload` is closed."""
+        assert self.mender is not None
+        number, instance = damaged
+        try:
+            mended = await self.mender.mend(number, instance, scan=scan, begun=upload)
+        except StoreError as error:
+            return _no_room(error, scan)
+        finally:
+            await upload.close()
+        if not mended:
+            text = "what is stored of it is damaged and cannot be put right now"
+            return _refused(scan, FailureReason.OUT_OF_RESOURCES, text, passing=True)
+        return _answer(scan, Admitted(Outcome.SAME, number, addressed=not instance.conflict))
 
     def _outcome(self, scan: Scan, result: outcome.Outcome[Admitted]) -> Accepted | Refused:
         try:
@@ -172,7 +209,10 @@ class Receiving:
     async def hand_over(self, done: Done) -> None:
         """As admit, without waiting for the commit: `done` gets what became of it, when nothing of it is held here."""
         found = self._complete()
-        if isinstance(found, Scan):
+        damaged = self._door.damaged(found) if isinstance(found, Scan) else None
+        if isinstance(found, Scan) and damaged is not None:
+            done(await outcome.acapture(self._door.mend, damaged, found, self._upload))
+        elif isinstance(found, Scan):
             self._door.admit_soon(found, self._source, self._upload, done=done)
         else:
             await self.close()
