@@ -152,11 +152,21 @@ class Parts:
             return
         index = len(self._outcomes) - 1
         if complete:
-            self._admissions += 1
-            await receiving.hand_over(partial(self._answered, index))
+            await self._hand_over(receiving, index)
         else:
             self._outcomes[index] = outcome.Value(receiving.cut())
             await receiving.close()
+
+    async def _hand_over(self, receiving: Receiving, index: int) -> None:
+        is_handed_over = False
+        self._admissions += 1
+        try:
+            await receiving.hand_over(partial(self._answered, index))
+            is_handed_over = True
+        finally:
+            if not is_handed_over:
+                self._admissions -= 1
+                await receiving.close()
 
     def broken(self, text: str) -> None:
         """Note a failure that belongs to no instance."""

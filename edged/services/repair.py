@@ -22,10 +22,11 @@ from edged.dicom.scanner import InstanceScanner, Scan
 from edged.dicomweb.event_report import EventKind
 from edged.services.bell import Bells
 from edged.services.retrieve import leaving_transfer_syntax
+from edged.store.chunks import chunk_count
 from edged.store.errors import InstanceGone, StoreFull
 from edged.store.queue import destination_names, read_delivery
 from edged.store.records import DeliveryState, Event, Instance
-from edged.store.repair import REPAIR_CHUNKS, Repair, finish_repair, put_chunks
+from edged.store.repair import REPAIR_CHUNKS, Repair, differing, finish_repair, put_chunks
 from edged.store.schema import CHUNK_BYTES
 from edged.store.store import Store
 from edged.store.transaction import Transaction
@@ -39,6 +40,8 @@ FAILED = "scrub-failed"
 
 MARGIN_BYTES = 1 << 20
 """By which a file of the same data set may differ: another meta header, other lengths of sequences, explicit VR."""
+
+STEP_BYTES = REPAIR_CHUNKS * CHUNK_BYTES
 
 LOOK_AGAIN_S = 1.0
 PATIENCE = 10
@@ -184,14 +187,15 @@ class Repairer:
 
     async def _put_in_place(self, repair: Repair) -> Outcome:
         await self._wait_unread()
-        for first in repair.steps:
-            if repair.is_last(first):
-                step = partial(finish_repair, repair=repair, first=first, event=self._event(repair.before))
-            else:
-                step = partial(put_chunks, repair=repair, first=first)
-            if not await self._store.write(step, REPAIR_CHUNKS * CHUNK_BYTES):
+        wrong: list[int] = []
+        for first in range(0, chunk_count(repair.after.size), REPAIR_CHUNKS):
+            wrong += await self._store.read(partial(differing, repair=repair, first=first))
+        while len(wrong) > REPAIR_CHUNKS:
+            indexes, wrong = wrong[:REPAIR_CHUNKS], wrong[REPAIR_CHUNKS:]
+            if not await self._store.write(partial(put_chunks, repair=repair, indexes=indexes), STEP_BYTES):
                 return Outcome.GONE
-        return Outcome.REPAIRED
+        last = partial(finish_repair, repair=repair, indexes=wrong, event=self._event(repair.before))
+        return Outcome.REPAIRED if await self._store.write(last, STEP_BYTES) else Outcome.GONE
 
     async def _wait_unread(self) -> None:
         """Give whoever reads the bad bytes some time to end; they are bad either way."""

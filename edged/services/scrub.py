@@ -8,7 +8,8 @@ the condition says of each what can become of it.
 
 import logging
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -96,6 +97,7 @@ class Scrub:
         self._bells = bells
         self._repairer = repairer
         self._bad: dict[int, Bad] = {}
+        self._looked_after: set[int] = set()
 
     async def keep(self) -> None:
         """Read for ever, from anywhere on; runs until cancelled. Raises StoreError."""
@@ -119,21 +121,37 @@ class Scrub:
 
     async def see_to(self, number: int, instance: Instance) -> None:
         """Read one instance; if it is bad, say so and have it repaired. Raises StoreError."""
-        verdict = await self.verify(number, instance)
-        if verdict is Verdict.BAD:
-            await self._repair(number, instance)
-        elif self._bad.pop(number, None) is not None:
-            self._tell()
+        with self._alone(number) as is_alone:
+            if not is_alone:
+                return
+            verdict = await self.verify(number, instance)
+            if verdict is Verdict.BAD:
+                await self._repair(number, instance)
+            elif self._bad.pop(number, None) is not None:
+                self._tell()
 
-    async def verify(self, number: int, instance: Instance) -> Verdict:
-        """Read one instance and compare it with its digest. Raises StoreError."""
+    @contextmanager
+    def _alone(self, number: int) -> Iterator[bool]:
+        """Look after an instance; False when somebody else does: two copies must never be put in place at once."""
+        if number in self._looked_after:
+            yield False
+            return
+        self._looked_after.add(number)
+        try:
+            yield True
+        finally:
+            self._looked_after.discard(number)
+
+    async def verify(self, number: int, instance: Instance, *, pause: bool = True) -> Verdict:
+        """Read one instance and compare it with its digest, slowly or without a pause. Raises StoreError."""
         digest, total = FileDigest(instance.body_offset), chunk_count(instance.size)
         try:
             with self._store.pinned(number):
                 for first in range(0, total, READ_CHUNKS):
                     count = min(READ_CHUNKS, total - first)
                     await self._store.read(partial(hash_chunks, digest=digest, number=number, first=first, count=count))
-                    await trio.sleep(LOOK_AGAIN_S if self._store.busy(besides=number) else BREATH_S)
+                    if pause:
+                        await trio.sleep(LOOK_AGAIN_S if self._store.busy(besides=number) else BREATH_S)
         except InstanceGone:
             present = await self._store.read(partial(read_instance, number=number))
             return Verdict.GONE if present is None else Verdict.BAD
@@ -148,7 +166,7 @@ class Scrub:
     async def _repair(self, number: int, instance: Instance) -> None:
         if number not in self._bad and len(self._bad) < KEPT:
             await self._report(number, instance)
-        self._note(number, instance, await self._repairer.repair(number, instance))
+        self._note(number, instance, await self._checked(number, await self._repairer.repair(number, instance)))
 
     @property
     def bad(self) -> Collection[int]:
@@ -160,9 +178,22 @@ class Scrub:
 
         Raises StoreFull or StoreFailed.
         """
-        outcome = await self._repairer.mend(number, instance, scan=scan, begun=begun)
-        self._note(number, instance, outcome)
-        return outcome is Outcome.REPAIRED
+        with self._alone(number) as is_alone:
+            if not is_alone or number not in self._bad:
+                return False
+            outcome = await self._checked(number, await self._repairer.mend(number, instance, scan=scan, begun=begun))
+            self._note(number, instance, outcome)
+            return outcome is Outcome.REPAIRED
+
+    async def _checked(self, number: int, outcome: Outcome) -> Outcome:
+        """Read what was put in place: the copy was on the same disk meanwhile."""
+        if outcome is not Outcome.REPAIRED:
+            return outcome
+        instance = await self._store.read(partial(read_instance, number=number))
+        if instance is None:
+            return Outcome.GONE
+        is_good = await self.verify(number, instance, pause=False) is Verdict.GOOD
+        return Outcome.REPAIRED if is_good else Outcome.LATER
 
     def _note(self, number: int, instance: Instance, outcome: Outcome) -> None:
         if number not in self._bad:

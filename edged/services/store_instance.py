@@ -211,7 +211,7 @@ class Receiving:
         found = self._complete()
         damaged = self._door.damaged(found) if isinstance(found, Scan) else None
         if isinstance(found, Scan) and damaged is not None:
-            done(await outcome.acapture(self._door.mend, damaged, found, self._upload))
+            done(outcome.Value(await self._door.mend(damaged, found, self._upload)))
         elif isinstance(found, Scan):
             self._door.admit_soon(found, self._source, self._upload, done=done)
         else:

@@ -46,6 +46,10 @@ class Budget:
         self.free -= amount
         share.bytes += amount
 
+    def arrived(self, share: Share) -> None:
+        """Leave an upload alone that is all here: it has nothing to spool; `close` gives back what it holds."""
+        self._shares.discard(share)
+
     def move(self, share: Share, amount: int) -> None:
         """Take `amount` bytes off a share's own count: a commit will give them back."""
         share.bytes -= amount

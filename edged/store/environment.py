@@ -111,7 +111,9 @@ class Environment:
 
     def reader_check(self) -> int:
         """Clear the reader slots of dead processes; return how many."""
-        return int(self._env.reader_check())
+        with self._gate.shared(), suppress(lmdb.Error):
+            return int(self._env.reader_check())
+        return 0
 
     def close(self) -> None:
         """Close the environment; nothing may use it afterwards."""

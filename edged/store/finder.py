@@ -83,7 +83,7 @@ class Finder:
             root = self._known_root()
             self._patience = os.fstat(self._descriptor).st_size // self._page_bytes
             if root != _NO_PAGE:
-                yield from self._walk(root, start)
+                yield from self._walk(root, start, depth=0)
         except struct.error as error:
             raise lmdb.CorruptedError(f"a page of the store is damaged: {error}") from error
 
@@ -128,9 +128,9 @@ class Finder:
             number = _child(page, _way(page, key))
         raise lmdb.CorruptedError("the tree of a table is damaged")
 
-    def _walk(self, number: int, start: bytes) -> Iterator[bytes]:
+    def _walk(self, number: int, start: bytes, *, depth: int) -> Iterator[bytes]:
         self._patience -= 1
-        if self._patience < 0:
+        if self._patience < 0 or depth > _DEEPEST:
             raise lmdb.CorruptedError("the tree of a table has more pages than the file")
         page = self._tree_page(number)
         if _flags(page) & _LEAF:
@@ -139,7 +139,7 @@ class Finder:
             return
         first = _way(page, start)
         for index in range(first, _count(page)):
-            yield from self._walk(_child(page, index), start if index == first else b"")
+            yield from self._walk(_child(page, index), start if index == first else b"", depth=depth + 1)
 
     def _page(self, number: int, depth: int) -> bytes:
         """Return a branch or leaf page; the path to the last one is kept."""

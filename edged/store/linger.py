@@ -13,6 +13,8 @@ from collections import deque
 REMEMBERED = 16
 """Commits; the shortest of them is about what a flush costs."""
 
+MOST_S = 0.5
+
 LONGEST_PAUSE = 63
 """Commits without waiting, after it was in vain again and again."""
 
@@ -36,7 +38,7 @@ class Linger:
         self._learn(operations)
         self._seconds.append(seconds)
         self._expected = operations + waiting
-        self._until = now + min(self._seconds) / 2
+        self._until = now + min(min(self._seconds) / 2, MOST_S)
 
     def patience(self, gathered: int, now: float) -> float:
         """Return for how many seconds more operations are to be waited for, when so many are gathered; 0 for none."""

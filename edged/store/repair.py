@@ -4,11 +4,12 @@ The copy is an upload that is never admitted: its chunks are unowned and the swe
 not those of the copy are written. The last transaction writes the record with the rest, so that until then the
 instance is as bad as it was, and a crash in between leaves what the scrub finds again.
 
-Every transaction asks first whether the instance is still there with the same record. LMDB looks into the first page of
-a chunk to free it: one that the disk cannot give there is not written over, because that would end the process.
+Every transaction asks first whether the instance is still there with the same record; nobody else may put a copy of the
+same instance in place meanwhile. LMDB looks into the first page of a chunk to free it: one that the disk cannot give
+there is not written over, because that would end the process, and then nothing is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import lmdb
@@ -38,33 +39,36 @@ class Repair:
     after: Instance
     tail: Tail
 
-    @property
-    def steps(self) -> Iterator[int]:
-        """The first chunk of each transaction; the last of them goes to `finish_repair`."""
-        return iter(range(0, chunk_count(self.after.size), REPAIR_CHUNKS))
 
-    def is_last(self, first: int) -> bool:
-        """Whether the transaction that begins with this chunk is the last one."""
-        return first + REPAIR_CHUNKS >= chunk_count(self.after.size)
+def differing(txn: Transaction, repair: Repair, first: int) -> list[int]:
+    """Return which of REPAIR_CHUNKS chunks from `first` on are not those of the copy.
+
+    Raises InstanceUnreadable when one of them cannot be written over, InstanceGone when one of the copy is missing.
+    """
+    indexes = range(first, min(first + REPAIR_CHUNKS, chunk_count(repair.after.size)))
+    return [
+        index
+        for index in indexes
+        if _needs_writing(txn, chunk_key(repair.number, index), _good(txn, repair.tail, index))
+    ]
 
 
-def put_chunks(txn: Transaction, repair: Repair, first: int) -> bool:
-    """Put some chunks in place; return False when the instance is no longer there as it was.
+def put_chunks(txn: Transaction, repair: Repair, indexes: Sequence[int]) -> bool:
+    """Put chunks in place that `differing` named, so many; return False when the instance is not there as it was.
 
-    Raises InstanceUnreadable when a chunk cannot be written over, InstanceGone when one of the copy is missing.
+    Nothing of the old ones is read: where a disk fails that takes its time, and the writer must not wait. Raises
+    InstanceGone when a chunk of the copy is missing.
     """
     if txn.record(INSTANCES, u64_key(repair.number), Instance) != repair.before:
         return False
-    for index in range(first, min(first + REPAIR_CHUNKS, chunk_count(repair.after.size))):
-        key, good = chunk_key(repair.number, index), _good(txn, repair.tail, index)
-        if _needs_writing(txn, key, good):
-            txn.put(CHUNKS, key, memoryview(good))
+    for index in indexes:
+        txn.put(CHUNKS, chunk_key(repair.number, index), memoryview(_good(txn, repair.tail, index)))
     return True
 
 
-def finish_repair(txn: Transaction, repair: Repair, first: int, *, event: Event) -> bool:
+def finish_repair(txn: Transaction, repair: Repair, indexes: Sequence[int], *, event: Event) -> bool:
     """Put the last chunks in place, remove what is beyond them, write the record and the event; else as put_chunks."""
-    if not put_chunks(txn, repair, first):
+    if not put_chunks(txn, repair, indexes):
         return False
     _delete_beyond(txn, repair.number, chunk_count(repair.after.size))
     resize(txn, repair.number, before=repair.before, after=repair.after)

@@ -62,11 +62,12 @@ class Space:
 class Reservation:
     """Bytes promised to one request or upload; `gathered` ones wait for their commit."""
 
-    __slots__ = ("_gathered", "_space", "held")
+    __slots__ = ("_gathered", "_is_closed", "_space", "held")
 
     def __init__(self, space: Space) -> None:
         self.held = 0
         self._gathered = 0
+        self._is_closed = False
         self._space = space
 
     def extend(self, amount: int) -> None:
@@ -82,12 +83,15 @@ class Reservation:
         self._gathered += amount
 
     def settle(self, amount: int) -> None:
-        """Let go of bytes that are committed or dropped."""
+        """Let go of bytes that are committed or dropped; nothing is left to let go of once it is closed."""
+        if self._is_closed:
+            return
         self._gathered -= amount
         self.held -= amount
         self._space.change(-amount)
 
     def close(self) -> None:
         """Give back what is left."""
+        self._is_closed = True
         self._space.change(-self.held)
         self.held = self._gathered = 0

@@ -116,6 +116,7 @@ class Upload:
         """All of it is here, or no more will come."""
         if self._arriving:
             self._arriving = False
+            self._store.budget.arrived(self._share)
             self._store.arriving -= 1
 
     def _settle(self, size: int) -> None:

@@ -11,6 +11,7 @@ from edged.services.scrub import Verdict
 from edged.services.store_instance import Accepted, Refused, Source
 from edged.store.repair import REPAIR_CHUNKS
 from edged.store.schema import CHUNK_BYTES
+from edged.store.upload import SPOOL_BYTES, upload
 from tests.conftest import ExpectedLogs
 from tests.support.forwarding_kit import destination
 from tests.support.repair_kit import Scrubbed, instance_at, scrubbed
@@ -65,9 +66,7 @@ async def test_what_is_sent_again_takes_the_place_of_what_is_damaged(
     assert box.box.store.budget.free == box.box.store.budget.total
 
 
-async def test_another_file_of_the_same_data_set_may_take_its_place(
-    box: Scrubbed, expected_logs: ExpectedLogs
-) -> None:
+async def test_another_file_of_the_same_data_set_may_take_its_place(box: Scrubbed, expected_logs: ExpectedLogs) -> None:
     data = made(named(1))
     number = await damaged(box, data)
     expected_logs.expect(f"instance number {number} is repaired: it was sent again")
@@ -98,3 +97,36 @@ async def test_whatever_else_is_sent_meanwhile_is_stored(box: Scrubbed) -> None:
     await damaged(box, made(named(1)))
     with trio.fail_after(20):
         assert isinstance(await sent(box, made(named(2))), Accepted)
+
+
+async def test_only_one_copy_is_put_in_place_at_a_time(box: Scrubbed, expected_logs: ExpectedLogs) -> None:
+    data = made(named(1), size=LARGE)
+    number = await damaged(box, data)
+    expected_logs.expect(f"instance number {number} is repaired: it was sent again")
+    told: list[Accepted | Refused] = []
+
+    async def send(copy: bytes) -> None:
+        told.append(await sent(box, copy))
+
+    copies = [data, b"another" + data[7:], b"a third" + data[7:]]
+    async with trio.open_nursery() as nursery:
+        for copy in copies:
+            nursery.start_soon(send, copy)
+    accepted = [each for each in told if isinstance(each, Accepted)]
+    assert accepted
+    assert await box.stored(number) in copies
+    assert await box.scrub.verify(number, instance_at(box.box.store, number)) is Verdict.GOOD
+    assert box.box.store.budget.free == box.box.store.budget.total
+
+
+async def test_a_copy_that_waits_to_be_put_in_place_holds_up_nobody(box: Scrubbed) -> None:
+    reservation = box.box.store.space.open()
+    async with upload(box.box.store, reservation) as begun:
+        await begun.add(bytes(SPOOL_BYTES - 1))
+        await begun.rest()
+        with trio.fail_after(20):
+            async with trio.open_nursery() as senders:
+                for each in range(2, 14):
+                    senders.start_soon(sent, box, made(named(each), size=6 << 20))
+    reservation.close()
+    assert box.box.store.budget.free == box.box.store.budget.total

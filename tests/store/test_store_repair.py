@@ -15,7 +15,7 @@ from edged.store.events import last_event
 from edged.store.eviction import evict_oldest
 from edged.store.queue import figures, move, read_instance
 from edged.store.records import Delivery, DeliveryState, Event, Instance
-from edged.store.repair import Repair, finish_repair, put_chunks
+from edged.store.repair import Repair, differing, finish_repair, put_chunks
 from edged.store.schema import CHUNK_BYTES, CHUNKS, EVICTABLE, INSTANCES, chunk_key, read_u64, u64_key
 from edged.store.store import Store
 from edged.store.upload import SPOOL_BYTES, upload
@@ -40,11 +40,16 @@ def filled(size: int, seed: int) -> bytes:
 
 async def steps(store: Store, repair: Repair, *, at_most: int = 1000) -> bool:
     """Do a repair's transactions, all or the first few; whether each found the instance as it was."""
-    for first in list(repair.steps)[:at_most]:
-        if repair.is_last(first):
-            step = partial(finish_repair, repair=repair, first=first, event=REPAIRED)
+    size = repairing.REPAIR_CHUNKS
+    wrong: list[int] = []
+    for first in range(0, chunk_count(repair.after.size), size):
+        wrong += store.read_now(partial(differing, repair=repair, first=first))
+    for at in list(range(0, max(1, len(wrong)), size))[:at_most]:
+        indexes = wrong[at : at + size]
+        if at + size >= len(wrong):
+            step = partial(finish_repair, repair=repair, indexes=indexes, event=REPAIRED)
         else:
-            step = partial(put_chunks, repair=repair, first=first)
+            step = partial(put_chunks, repair=repair, indexes=indexes)
         if not await store.write(step, 1):
             return False
     return True
@@ -95,7 +100,8 @@ async def test_only_what_differs_is_written(store: Store) -> None:
     number = (await put(store, good, "1.1")).number
     repair = in_memory(number, record(store, number), good)
     await store.write(lambda txn: txn.put(CHUNKS, chunk_key(number, 2), bytes(CHUNK_BYTES)))
-    assert await store.write(partial(put_chunks, repair=repair, first=0), 1)
+    assert store.read_now(partial(differing, repair=repair, first=0)) == [2]
+    assert await store.write(partial(put_chunks, repair=repair, indexes=[2]), 1)
     assert await stored_bytes(store, number, len(good)) == good
 
 

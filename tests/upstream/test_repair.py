@@ -262,7 +262,7 @@ async def test_a_crash_in_between_leaves_what_the_scrub_finds_again(
         config = destination(archive.url, **STORED)
         async with scrubbed(tmp_path, config, expected_logs, keep=True) as box:
             [number] = await box.committed(given)
-            await box.damage(number, 0, REPAIR_CHUNKS + 5)
+            await box.damage(number, *range(REPAIR_CHUNKS + 5))
             await _cut_off_after(box, number, transactions=1)
         async with scrubbed(tmp_path, config, expected_logs) as box:
             instance = instance_at(box.box.store, number)
