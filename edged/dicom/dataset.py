@@ -118,7 +118,8 @@ class DataSetReader:
             return False
         span = start, min(len(out.view), frame.end - self._nesting.base)
         if frame.explicit:
-            out.at = explicit_run(frame, out.view, span, look=self._look)
+            attributes = self.attributes if frame is self._top else None
+            out.at = explicit_run(frame, out.view, span, look=self._look, attributes=attributes)
         else:
             out.at, canonical = implicit_run(frame, out.view, span, look=self._look)
             out.replace(start, out.at, canonical)

@@ -93,11 +93,13 @@ class FileReader:
             sop_instance_uid=sop_instance_uid,
         )
 
-    def feed(self, data: bytes | memoryview) -> Iterator[Piece]:
-        """Take the next bytes while the caller iterates; gives canonical ones. Raises DicomError."""
+    def feed(self, data: bytes | memoryview) -> Iterable[Piece]:
+        """Take the next bytes, at the latest while the caller iterates; gives canonical ones. Raises DicomError."""
         view = memoryview(data)
-        for part in [view] if self._head.head is not None else self._head.feed(view):
-            yield from self._feed_data_set(part)
+        parts = [view] if self._head.head is not None else self._head.feed(view)
+        if len(parts) == 1:
+            return self._feed_data_set(parts[0])
+        return (piece for part in parts for piece in self._feed_data_set(part))
 
     def finish(self) -> Iterator[Piece]:
         """The file ends here; gives the last canonical bytes. Raises DicomError."""

@@ -25,7 +25,8 @@ Look = Callable[[Frame, int, bytes], None]
 
 _header = Struct("<6sH").unpack_from
 _length = Struct("<L").unpack_from
-_tag = Struct("<HH").unpack_from
+_TAG: Final = Struct("<HH")
+_tag = _TAG.unpack_from
 _implicit_header = Struct("<HHL").unpack_from
 _WATCHED: Final = 0x10
 _ENDS_RUN: Final = 0
@@ -52,10 +53,19 @@ class _HeaderSizes(dict[bytes, int]):
 
 
 _header_sizes: Final = _HeaderSizes()
+_keywords: Final[dict[bytes, str]] = {
+    _TAG.pack(tag >> 16, tag & 0xFFFF): keyword for tag, keyword in KEPT.items() if tag not in CONTEXT
+}
+"""By tag, the watched elements that nothing but the index looks at."""
 
 
-def explicit_run(frame: Frame, view: memoryview, span: tuple[int, int], *, look: Look) -> int:
-    """Where the run of canonical elements from the beginning of `span` ends, within it."""
+def explicit_run(
+    frame: Frame, view: memoryview, span: tuple[int, int], *, look: Look, attributes: dict[str, bytes] | None
+) -> int:
+    """Where the run of canonical elements from the beginning of `span` ends, within it.
+
+    What is kept for the index goes to `attributes`, None below the top level.
+    """
     at, limit = span
     last, sizes = limit - 12, _header_sizes
     while at <= last:
@@ -78,8 +88,12 @@ def explicit_run(frame: Frame, view: memoryview, span: tuple[int, int], *, look:
                 break
             end = value + length
             if end <= limit:
-                group, element = _tag(kind)
-                look(frame, group << 16 | element, bytes(view[value : min(end, value + LONGEST_KEPT)]))
+                keyword = _keywords.get(kind[:4])
+                if keyword is None:
+                    group, element = _tag(kind)
+                    look(frame, group << 16 | element, bytes(view[value : min(end, value + LONGEST_KEPT)]))
+                elif attributes is not None:
+                    attributes[keyword] = bytes(view[value : min(end, value + LONGEST_KEPT)])
         if end > limit:
             break
         at = end

@@ -10,21 +10,24 @@ class Bell:
     """Wakes everybody who waits; rung from the event loop only."""
 
     def __init__(self) -> None:
-        self._event = trio.Event()
+        self._event: trio.Event | None = None
 
     def ring(self) -> None:
         """Wake everybody."""
-        self._event.set()
-        self._event = trio.Event()
+        if self._event is not None:
+            self._event.set()
+            self._event = None
 
     @property
     def next(self) -> trio.Event:
         """The event of the next ring: take it, look, then wait for it."""
+        if self._event is None:
+            self._event = trio.Event()
         return self._event
 
     async def wait(self, within_s: float) -> bool:
         """Wait for the next ring, at most `within_s` seconds; return whether it rang."""
-        event = self._event
+        event = self.next
         with trio.move_on_after(within_s):
             await event.wait()
         return event.is_set()

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import lmdb
@@ -42,12 +42,15 @@ _OF_AN_OPERATION = (
 )
 
 
+_NOT_COMMITTED = outcome.Error(StoreFailed("not committed"))
+
+
 @dataclass(slots=True)
 class _Operation(Generic[T]):
     apply: Callable[[Transaction], T]
     size: int
     done: Callable[[outcome.Outcome[T]], None]
-    result: outcome.Outcome[T] = field(default_factory=lambda: outcome.Error(StoreFailed("not committed")))
+    result: outcome.Outcome[T] = _NOT_COMMITTED
 
 
 class Answer(Generic[T]):
