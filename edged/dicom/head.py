@@ -64,10 +64,10 @@ class HeadReader:
         if not self._buffer:
             self._source = view  # mostly it holds all of the head
             self._advance(is_end=False)
+            self._source = self._buffer
             if self.head is not None:
                 return [view[self._at :]]
             self._buffer += view
-            self._source = self._buffer
             return []
         while self.head is None and len(view):
             self._buffer += view[:_STEP]

@@ -47,8 +47,9 @@ class _HeaderSizes(dict[bytes, int]):
             size = _ENDS_RUN
         elif tag in WATCHED:
             size |= _WATCHED
-        if len(self) < _REMEMBERED:
-            self[kind] = size
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[kind] = size
         return size
 
 

@@ -5,10 +5,15 @@ copied, and from there each goes on by itself. Invariants: the digests do not de
 two pieces of input no more is kept than the reader has not given out.
 """
 
+from typing import Final
+
 from edged.dicom.digests import joined, new_digest
 from edged.dicom.edits import Piece
 from edged.dicom.errors import DicomError
 from edged.dicom.part10 import FileReader
+
+HELD_BACK: Final = 2048
+"""Of what comes before the body: the reader may wait for the beginning of a value that turns out to be the body."""
 
 
 class TwinDigest:
@@ -47,14 +52,12 @@ class TwinDigest:
     def skip(self, data: bytes | memoryview) -> None:
         """Take bytes that nobody understands: only the digest of the file goes on."""
         self._arrive(data)
-        self._settle()
+        self._settle(held_back=0)
 
     def finish(self) -> None:
-        """The file ends here. Raises DicomError.
-
-        Only a file that is too short for a preamble is read here; a body in it is not told apart.
-        """
+        """The file ends here. Raises DicomError."""
         for piece in self._reader.finish():
+            self._look()
             self._take(piece)
 
     @property
@@ -64,6 +67,9 @@ class TwinDigest:
 
     def file_digest(self) -> bytes:
         """The digest of the stored bytes, as FileDigest takes it."""
+        if self._raw:
+            self._part()
+            self._settle(held_back=0)
         return joined(self._file.digest(), (self._data_set_body if self._is_shared else self._file_body).digest())
 
     def data_set_digest(self) -> bytes:
@@ -90,7 +96,7 @@ class TwinDigest:
         begins = self._reader.body_offset
         if self._body_offset is None and begins is not None:
             here = begins - (self.length - len(self._raw))
-            assert here >= 0, "a body is entered as soon as its first byte could come"
+            assert here >= 0, "the reader holds back less than is held back here"
             self._file.update(self._raw[:here])
             self._raw = self._raw[here:]
             self._body_offset = begins
@@ -103,11 +109,15 @@ class TwinDigest:
             self._is_shared = False
             self._file_body = self._data_set_body.copy()
 
-    def _settle(self) -> None:
+    def _settle(self, held_back: int = HELD_BACK) -> None:
         """At the end of a piece of input, which will not be there any more."""
         self._look()
-        if self._is_shared:
-            self._raw = memoryview(bytes(self._raw))
-            return
-        (self._file if self._body_offset is None else self._file_body).update(self._raw)
-        self._raw = memoryview(b"")
+        if not self._is_shared:
+            if self._body_offset is None:
+                end = max(0, len(self._raw) - held_back)
+                self._file.update(self._raw[:end])
+            else:
+                end = len(self._raw)
+                self._file_body.update(self._raw)
+            self._raw = self._raw[end:]
+        self._raw = memoryview(bytes(self._raw))

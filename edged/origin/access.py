@@ -20,6 +20,7 @@ from edged.origin.exchange import Refusal, Request
 
 PEER_EXTENSION = "edged.peer"
 EVERYTHING = frozenset(Role)
+_LONGEST_HOST = 255
 _FORWARDED = frozenset({"forwarded", "via", "x-real-ip"})
 _FORWARDED_PREFIX = "x-forwarded-"
 _CHALLENGE = (("www-authenticate", 'Bearer realm="edged"'),)
@@ -64,6 +65,8 @@ def _is_loopback(request: Request) -> bool:
     if client is None or _is_forwarded(request):
         return False
     host = request.header("host")
+    if host is not None and len(host) > _LONGEST_HOST:
+        return False
     return _loopback_name(str(client[0])) and (host is None or _loopback_name(_without_port(host)))
 
 

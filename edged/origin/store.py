@@ -33,7 +33,7 @@ from edged.http.multipart import (
 from edged.origin.exchange import Refusal, Reply, Request, refusal
 from edged.services.filling import Filling
 from edged.services.store_instance import Accepted, FrontDoor, Receiving, Refused, Source
-from edged.store.errors import StoreFull
+from edged.store.errors import StoreFailed, StoreFull
 from edged.store.space import Reservation
 from edged.store.writer import ANSWER_WITHIN_S
 
@@ -43,6 +43,9 @@ INTAKE = "stow"
 ADMISSIONS = 128
 """Parts of one request that may wait for their commit; their bytes are bounded by the intake budget."""
 
+PARTS_A_TURN = 16
+"""Parts that are begun before others have their turn: small ones cost time, not bytes."""
+
 UNKNOWN_LENGTH = 16 << 20
 """What a request without a length is taken to need, when it is told when to come again."""
 
@@ -50,9 +53,7 @@ _DICOM = "application/dicom"
 
 Result = Accepted | Refused
 
-_NO_ANSWER = outcome.Value(
-    Refused(FailureReason.OUT_OF_RESOURCES, "the store did not answer in time", passing=True),
-)
+_NO_ANSWER = Refused(FailureReason.OUT_OF_RESOURCES, "the store did not answer in time", passing=True)
 """What a part is told until there is an answer."""
 
 
@@ -132,8 +133,11 @@ class Parts:
 
     async def begin(self, head: tuple[tuple[str, str], ...]) -> None:
         """Begin a part; one that is not DICOM by its own word is refused, one that says nothing is looked at."""
-        await self._wait_admitted(ADMISSIONS - 1)
-        self._outcomes.append(_NO_ANSWER)
+        if self._admissions >= ADMISSIONS:
+            await self._wait_room()
+        if self._outcomes and len(self._outcomes) % PARTS_A_TURN == 0:
+            await trio.lowlevel.checkpoint()
+        self._outcomes.append(outcome.Value(_NO_ANSWER))
         self._current = self._door.receive(self._source, self._reservation)
         declared = _declared_type(head)
         if declared not in {_DICOM, "application/octet-stream", ""}:
@@ -187,6 +191,12 @@ class Parts:
         self._outcomes[index] = result
         self._admissions -= 1
         self._admitted.unpark_all()
+
+    async def _wait_room(self) -> None:
+        with trio.move_on_after(ANSWER_WITHIN_S) as waiting:
+            await self._wait_admitted(ADMISSIONS - 1)
+        if waiting.cancelled_caught:
+            raise StoreFailed("the store does not answer")
 
     async def _wait_admitted(self, most: int) -> None:
         """Wait until at most so many parts wait for their commit."""

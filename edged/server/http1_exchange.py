@@ -66,10 +66,10 @@ class HTTP1Exchange(Exchange):
             await self._answer_instead()
         elif not self._answer.complete:  # the client must see that this is not the whole answer
             self._wire.abort()
-        elif self._answer.close:
+        elif self._answer.close or self._service.drain.begun.is_set():
             await self._wire.linger(self._limits.linger_s)
         else:
-            return not self._service.drain.begun.is_set()
+            return True
         return False
 
     async def receive(self) -> Message:

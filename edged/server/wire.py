@@ -23,6 +23,7 @@ from edged.server.limits import KIB
 
 READ_BYTES = 128 * KIB  # more is slower: objects beyond this come from fresh pages, and those cost more than the turns
 TURN_BYTES = 1024 * KIB  # uploads at once shall end one after the other, so that one commits while the next is read
+LEAST_COUNTED_BYTES = 16 * KIB  # of a turn, for each read: small ones cost time, not bytes
 RECORD_BYTES = 16 * KIB  # of TLS (RFC 8446 5.1)
 WRITE_BYTES = 256 * KIB  # the unit of progress of the write deadline: 4.4 kB/s keep a connection at 60 s
 JOIN_BYTES = 64 * KIB  # below this, one copy is cheaper than one more system call
@@ -69,7 +70,7 @@ class Wire:
         await trio.lowlevel.checkpoint_if_cancelled()
         octets = self._take()
         if octets is not None:
-            self._turn_bytes += len(octets)
+            self._turn_bytes += max(len(octets), LEAST_COUNTED_BYTES)
             if not octets or self._turn_bytes >= TURN_BYTES:
                 self._turn_bytes = 0
                 await trio.lowlevel.cancel_shielded_checkpoint()
@@ -136,7 +137,13 @@ class Wire:
             octets = None
         except OSError:  # reset, or closed by us
             return b""
-        return octets if isinstance(self._stream, trio.SocketStream) else _decrypted(self._stream, octets)
+        if isinstance(self._stream, trio.SocketStream):
+            return octets
+        plain = _decrypted(self._stream, octets)
+        if self._stream._outgoing.pending > RECORD_BYTES:  # answers to the handshake's messages, which nothing sends
+            self.broken = True
+            return b""
+        return plain
 
     async def _wait_octets(self) -> bytes:
         try:

@@ -42,15 +42,16 @@ _OF_AN_OPERATION = (
 )
 
 
-_NOT_COMMITTED = outcome.Error(StoreFailed("not committed"))
-
-
 @dataclass(slots=True)
 class _Operation(Generic[T]):
     apply: Callable[[Transaction], T]
     size: int
     done: Callable[[outcome.Outcome[T]], None]
-    result: outcome.Outcome[T] = _NOT_COMMITTED
+    result: outcome.Outcome[T] | None = None
+
+    def answer(self) -> None:
+        """Hand over the outcome."""
+        self.done(self.result or outcome.Error(StoreFailed("not committed")))
 
 
 class Answer(Generic[T]):
@@ -164,15 +165,15 @@ class InlineWriter:
 
     def run_now(self, apply: Callable[[Transaction], T], size: int = 0) -> T:
         """As run, without a checkpoint."""
-        operation = _Operation(apply, size, lambda _: None)
-        self._commit(operation)
-        return operation.result.unwrap()
+        results: list[outcome.Outcome[T]] = []
+        self.submit(apply, size, results.append)
+        return results[0].unwrap()
 
     def submit(self, apply: Callable[[Transaction], T], size: int, done: Callable[[outcome.Outcome[T]], None]) -> None:
         """As Writer.submit."""
         operation = _Operation(apply, size, done)
         self._commit(operation)
-        done(operation.result)
+        operation.answer()
 
     def _commit(self, operation: _Operation[Any]) -> None:
         self.group.commit([operation])
@@ -259,7 +260,7 @@ class ThreadWriter:
             if failed is not None:
                 self.failure.happened(failed)
             for operation in operations:
-                operation.done(operation.result)
+                operation.answer()
 
         try:
             self._token.run_sync_soon(deliver)

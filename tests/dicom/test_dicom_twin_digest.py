@@ -160,5 +160,45 @@ def test_a_file_that_is_shorter_than_a_preamble(step: int) -> None:
     data = elements + ENCAPSULATED[:12] + b"\xfe\xff\x00\xe0\0\0\0\0" + ENCAPSULATED[-8:]
     assert len(data) < 132
     found = scan(data, step)
-    assert found.body_offset == len(data)
-    assert found.file_digest == digest_of(data, len(data))
+    assert data[found.body_offset :] == ENCAPSULATED[-8:]
+    assert found == scan(data)
+    assert found.file_digest == digest_of(data, found.body_offset)
+
+
+def implicit(tag: int, value: bytes) -> bytes:
+    return (
+        (tag >> 16).to_bytes(2, "little")
+        + (tag & 0xFFFF).to_bytes(2, "little")
+        + len(value).to_bytes(4, "little")
+        + value
+    )
+
+
+IMPLICIT_UIDS = (
+    implicit(0x00080016, b"1.9\0") + implicit(0x00080018, b"1.1\0"),
+    implicit(0x0020000D, b"1.2\0") + implicit(0x0020000E, b"1.3\0"),
+)
+
+
+@pytest.mark.parametrize(
+    "held_back",
+    [
+        implicit(0x00090010, b"A" * LONG_VALUE),  # a private creator, of which the beginning is waited for
+        implicit(0x00081140, b"A" * LONG_VALUE),  # a sequence by the dictionary that holds no item
+    ],
+)
+@pytest.mark.parametrize("step", [1, 131, 300, 4096])
+def test_a_body_whose_beginning_was_waited_for(held_back: bytes, step: int) -> None:
+    data = bare_file(IMPLICIT_UIDS[0], held_back, IMPLICIT_UIDS[1], transfer_syntax_uid=uids.IMPLICIT_VR_LITTLE_ENDIAN)
+    found = scan(data, step)
+    assert found == scan(data)
+    assert found.file_digest == digest_of(data, found.body_offset)
+
+
+@pytest.mark.parametrize("step", [20, 40, 131])
+def test_a_body_that_begins_before_a_preamble_could_end(step: int) -> None:
+    long_value = implicit(0x00080008, b"A" * LONG_VALUE).replace(b"\x08\0\x08\0", b"\x08\0\x09\0", 1)
+    data = long_value + IMPLICIT_UIDS[0].replace(b"\x08\0\x08\0", b"\x08\0\x08\0") + IMPLICIT_UIDS[1]
+    found = scan(data, step)
+    assert found == scan(data)
+    assert found.file_digest == digest_of(data, found.body_offset)
