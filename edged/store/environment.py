@@ -75,7 +75,7 @@ class Environment:
             transaction = Transaction(txn, self._databases, self._finder(txn.id() - 1), counters=self._counters)
             yield transaction
             transaction.flush()
-            pages = transaction.pages(transaction.written)
+            pages = transaction.pages()
         self._pages |= pages
         self._counters = transaction.counters
         self.used_bytes = self._page * sum(self._pages.values())

@@ -9,7 +9,7 @@ in memory, and only there.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from heapq import merge
 from types import MappingProxyType
@@ -152,14 +152,10 @@ class Transaction:
         self._write_out(table.name)
         return int(self._txn.stat(self._databases[table.name])["entries"])
 
-    @property
-    def written(self) -> Collection[str]:
-        """The names of the tables that were written to."""
-        return self._unwritten.keys()
-
-    def pages(self, names: Iterable[str]) -> dict[str, int]:
-        """Return the pages that tables use (branch, leaf and overflow), by their names."""
+    def pages(self, names: Iterable[str] | None = None) -> dict[str, int]:
+        """Return the pages that tables use (branch, leaf and overflow), by name: of these, or of those written to."""
         self._write_all()
+        names = self._unwritten if names is None else names
         stats = {name: self._txn.stat(self._databases[name]) for name in names}
         return {
             name: each["branch_pages"] + each["leaf_pages"] + each["overflow_pages"] for name, each in stats.items()

@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import trio
 
 from edged.dicom.reasons import FailureReason
+from edged.origin.store import PARTS_A_TURN
 from edged.store.counters import standing
 from edged.store.records import Standing
 from tests.support.asgi_kit import Answer, Asked, call
@@ -330,6 +332,25 @@ async def test_ten_thousand_parts(box: Box) -> None:
     answer = await post(box, MULTIPART, body)
     assert answer.status == 200
     assert len(of(answer).stored) == held(box) == 10_000
+
+
+async def test_many_parts_that_are_nothing_leave_others_their_turn(box: Box) -> None:
+    body = multipart([b"x"] * 2000)
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        answer = await post(box, MULTIPART, body)
+        nursery.cancel_scope.cancel()
+    assert answer.status == 409
+    assert len(of(answer).other) == 2000
+    assert turns > 2000 / PARTS_A_TURN
 
 
 async def test_a_study_with_two_patients_is_stored_and_told(box: Box) -> None:
