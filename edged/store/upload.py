@@ -38,6 +38,7 @@ class Upload:
         self._cutter = Cutter()
         self._share = store.budget.open(self._spool_nowait)
         self._unsettled = 0
+        self._has_spooled = False
         self._spooling = 0
         self._settled = trio.Event()
         self._error: BaseException | None = None
@@ -46,8 +47,8 @@ class Upload:
 
     @property
     def spooled(self) -> bool:
-        """Whether chunks were handed to the writer already."""
-        return self._cutter.first > 0
+        """Whether chunks were handed to the writer before the end of the instance was here."""
+        return self._has_spooled
 
     async def add(self, data: bytes | memoryview) -> None:
         """Append bytes; waits while the intake budget is short. Raises StoreFull or StoreFailed."""
@@ -131,6 +132,7 @@ class Upload:
         if not chunks:
             return
         size = sum(map(len, chunks))
+        self._has_spooled = True
         self._spooling = size
         self._settled = trio.Event()
         self._store.budget.move(self._share, size)

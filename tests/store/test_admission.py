@@ -16,7 +16,7 @@ from edged.store.records import DeliveryState
 from edged.store.schema import CHUNK_BYTES, CHUNKS, UNOWNED
 from edged.store.store import Store, open_store
 from edged.store.upload import upload
-from tests.support.store_kit import CAPACITY, problems, put, stored_bytes
+from tests.support.store_kit import CAPACITY, instance_of, problems, put, stored_bytes
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 << 20, 21 << 20])
@@ -128,3 +128,13 @@ async def test_a_cancelled_upload_gives_everything_back(store: Store) -> None:
             reservation.close()
     assert store.budget.free == store.budget.total
     assert store.space.free == store.space.soft_cap - store.space.used
+
+
+async def test_a_small_instance_gives_the_sweeper_nothing_to_do(store: Store) -> None:
+    reservation = store.space.open()
+    async with upload(store, reservation) as begun:
+        await begun.add(b"abc")
+        await begun.admit(instance_of(b"abc", "1.1"))
+        assert not begun.spooled
+    reservation.close()
+    assert not store._unowned.is_set()
