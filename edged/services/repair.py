@@ -21,6 +21,7 @@ from edged.dicom.errors import DicomError
 from edged.dicom.scanner import InstanceScanner, Scan
 from edged.dicomweb.event_report import EventKind
 from edged.services.bell import Bells
+from edged.services.file_fields import file_fields
 from edged.services.retrieve import leaving_transfer_syntax
 from edged.store.chunks import chunk_count
 from edged.store.errors import InstanceGone, StoreFull
@@ -110,7 +111,7 @@ class Copy:
     def scanned(self) -> Instance:
         """Return the record that tells of the copy; raises OtherInstanceError or DicomError."""
         scan, wanted = self._scanner.finish(), self._wanted
-        found = _record(wanted, scan)
+        found = structs.replace(wanted, **file_fields(scan))
         if scan.dataset_digest != wanted.dataset_digest or not _alike(found, wanted):
             raise OtherInstanceError
         return found
@@ -142,7 +143,7 @@ class Repairer:
 
     async def mend(self, number: int, instance: Instance, *, scan: Scan, begun: Upload) -> Outcome:
         """Put the same data set, which was sent again, in the place of bad bytes. Raises StoreFull or StoreFailed."""
-        after = _record(instance, scan)
+        after = structs.replace(instance, **file_fields(scan))
         if not _alike(after, instance):
             return Outcome.DIFFERS
         try:
@@ -221,17 +222,3 @@ def _alike(found: Instance, wanted: Instance) -> bool:
     """Whether a file of the same data set is about as long, and leaves in the same transfer syntax."""
     same_syntax = leaving_transfer_syntax(found) == leaving_transfer_syntax(wanted)
     return same_syntax and abs(found.size - wanted.size) <= MARGIN_BYTES
-
-
-def _record(wanted: Instance, scan: Scan) -> Instance:
-    """The record with what belongs to the file; what belongs to the data set is the same."""
-    return structs.replace(
-        wanted,
-        transfer_syntax_uid=scan.transfer_syntax_uid,
-        size=scan.length,
-        dataset_offset=scan.dataset_offset,
-        body_offset=scan.body_offset,
-        exit_length=scan.exit_length,
-        file_digest=scan.file_digest,
-        leaves_as_is=scan.leaves_as_is,
-    )

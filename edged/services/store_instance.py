@@ -18,6 +18,7 @@ from edged.dicom.scanner import InstanceScanner, Scan
 from edged.services.bell import Bells
 from edged.services.conflicts import tell_conflicts
 from edged.services.destinations import Routes
+from edged.services.file_fields import file_fields
 from edged.store.admission import Admitted, Outcome
 from edged.store.errors import StoreError, StoreFull
 from edged.store.instances import instances_under
@@ -141,23 +142,17 @@ class FrontDoor:
 
     def _record(self, scan: Scan, source: Source) -> Instance:
         return Instance(
+            **file_fields(scan),
             sop_instance_uid=scan.sop_instance_uid,
             sop_class_uid=scan.sop_class_uid,
             study_instance_uid=scan.study_instance_uid,
             series_instance_uid=scan.series_instance_uid,
-            transfer_syntax_uid=scan.transfer_syntax_uid,
-            size=scan.length,
-            dataset_offset=scan.dataset_offset,
-            body_offset=scan.body_offset,
-            exit_length=scan.exit_length,
-            file_digest=scan.file_digest,
             dataset_digest=scan.dataset_digest,
             received=self._clock.wall(),
             intake=source.intake,
             destinations=self._routes.all,
             required=self._routes.required,
             attributes=dict(scan.attributes),
-            leaves_as_is=scan.leaves_as_is,
         )
 
     def _tell_inconsistent(self, scan: Scan, admitted: Admitted) -> None:
