@@ -1,9 +1,9 @@
 """The digests of instances: SHA-256, taken of a beginning and of a body apart, and then of both results.
 
 The body begins with the first long value (pixels, mostly). A file and its data set differ in their beginnings and
-nearly always share the body, so that it is hashed once for both digests: hashing it twice was a quarter of what
-storing an image costs in processor time. Processors with SHA instructions (Raspberry Pi 5, current x86) do SHA-256 about twice as fast as
-BLAKE2b.
+nearly always share the body, so that it is hashed once for both digests: hashing it twice was a quarter of what storing
+an image costs in processor time. Processors with SHA instructions (Raspberry Pi 5, current x86) do SHA-256 about twice
+as fast as BLAKE2b.
 """
 
 import hashlib
