@@ -15,6 +15,7 @@ import sdnotify
 import trio
 
 from edged.app.box import Parts, control_socket, serve
+from edged.app.memory import keep_freed_memory
 from edged.config import Settings
 from edged.services.bell import Bell
 from edged.store.errors import StoreError
@@ -32,6 +33,7 @@ _PROBE = b"GET %s/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r
 
 async def run_daemon(settings: Settings, say: Callable[[str], None]) -> None:
     """Run a box until SIGTERM or SIGINT; `say` gets the lines that scripts wait for."""
+    keep_freed_memory()
     notifier = sdnotify.SystemdNotifier()
     shutdown = trio.Event()
     async with trio.open_nursery() as nursery:

@@ -5,7 +5,8 @@ ran are the ones to expect for the next: without waiting for them eight senders 
 where a flush takes long each half waits for it (MEASURED). They are waited for from the moment of the answer on, at
 most half as long as the shortest of the last commits took: what a commit takes beyond that is its bytes, which take
 the same time alone. A lone sender is never waited for; and where waiting was in vain, because a flush is quick and the
-senders are not, it is not tried again for a while. For one thread.
+senders are not, it is not tried again for a while: it was when fewer than half of those came who were waited for. One
+that is late alone must not end it, or it would be committed alone, and all others wait for that. For one thread.
 """
 
 from collections import deque
@@ -26,32 +27,33 @@ class Linger:
         self._seconds: deque[float] = deque(maxlen=REMEMBERED)
         self._expected = 0
         self._until = 0.0
-        self._has_waited = False
+        self._come: int | None = None
         self._pause = 0
         self._pause_left = 0
 
-    def answered(self, operations: int, *, waiting: int, seconds: float, now: float) -> None:
-        """Note a commit of so many operations that took `seconds` and has just been answered.
+    def answered(self, senders: int, *, waiting: int, seconds: float, now: float) -> None:
+        """Note a commit for so many senders that took `seconds` and has just been answered.
 
-        `waiting` operations came meanwhile; `now` is a monotonic clock's.
+        `waiting` ones came meanwhile; `now` is a monotonic clock's.
         """
-        self._learn(operations)
+        self._learn(senders)
         self._seconds.append(seconds)
-        self._expected = operations + waiting
+        self._expected = senders + waiting
         self._until = now + min(min(self._seconds) / 2, MOST_S)
 
-    def patience(self, gathered: int, now: float) -> float:
-        """Return for how many seconds more operations are to be waited for, when so many are gathered; 0 for none."""
-        if gathered >= self._expected or now >= self._until or self._pause_left:
+    def patience(self, come: int, now: float) -> float:
+        """Return for how many seconds more senders are to be waited for, when so many have come; 0 for none."""
+        if come >= self._expected or now >= self._until or self._pause_left:
             return 0.0
-        self._has_waited = True
+        if self._come is None:
+            self._come = come
         return self._until - now
 
-    def _learn(self, operations: int) -> None:
-        if not self._has_waited:
+    def _learn(self, senders: int) -> None:
+        if self._come is None:
             self._pause_left = max(0, self._pause_left - 1)
             return
-        self._has_waited = False
-        in_vain = operations < self._expected
+        in_vain = 2 * (senders - self._come) < self._expected - self._come
+        self._come = None
         self._pause = min(2 * self._pause + 1, LONGEST_PAUSE) if in_vain else 0
         self._pause_left = self._pause

@@ -11,7 +11,9 @@ bytes (a delete, a verdict) opens the reserve behind it; one that does is refuse
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -48,6 +50,11 @@ class _Operation(Generic[T]):
     size: int
     done: Callable[[outcome.Outcome[T]], None]
     result: outcome.Outcome[T] | None = None
+
+    @property
+    def brings(self) -> bool:
+        """Whether it brings bytes: whoever sent them waits for the answer, and then sends more."""
+        return self.size > 0
 
     def answer(self) -> None:
         """Hand over the outcome."""
@@ -185,15 +192,16 @@ class InlineWriter:
 class ThreadWriter:
     """The writer thread of a daemon; `start` and `stop` bracket its life."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, linger: Linger | None = None) -> None:
         self.group = Group(environment)
         self.failure = Failure()
         self.busy_since: float | None = None
         self._inbox: queue.SimpleQueue[_Operation[Any] | None] = queue.SimpleQueue()
         self._token = trio.lowlevel.current_trio_token()
         self._thread = threading.Thread(target=self._loop, name="edged-writer", daemon=True)
-        self._linger = Linger()
-        self._held: _Operation[Any] | None = None
+        self._linger = linger or Linger()
+        self._taken: deque[_Operation[Any] | None] = deque()
+        """Out of the inbox, and not in a group yet."""
         self._stopping = False
 
     def start(self) -> None:
@@ -220,38 +228,48 @@ class ThreadWriter:
         self._inbox.put(_Operation(apply, size, done))
 
     def _loop(self) -> None:
-        while (first := self._held or self._inbox.get()) is not None:
-            self._held = None
+        while (first := self._next()) is not None:
             operations, ended = self._gather(first)
             self.busy_since = began = time.monotonic()
             self.group.commit(operations)
             self.busy_since = None
-            waiting, now = self._inbox.qsize() + (self._held is not None), time.monotonic()
-            self._linger.answered(len(operations), waiting=waiting, seconds=now - began, now=now)
+            self._learn(operations, began)
             self._answer(operations)
             self.group.retreat()
             if ended:
                 return
 
     def _gather(self, first: _Operation[Any]) -> tuple[list[_Operation[Any]], bool]:
-        operations, size = [first], first.size
+        operations, size, senders = [first], first.size, int(first.brings)
         while len(operations) < GROUP_OPERATIONS:
             try:
-                following = self._next(len(operations))
+                following = self._next(within_s=self._linger.patience(senders, time.monotonic()))
             except queue.Empty:
                 break
             if following is None:
                 return operations, True
             if size + following.size > GROUP_BYTES:
-                self._held = following
+                self._taken.appendleft(following)
                 break
             operations.append(following)
             size += following.size
+            senders += following.brings
         return operations, False
 
-    def _next(self, gathered: int) -> _Operation[Any] | None:
-        patience = self._linger.patience(gathered, time.monotonic())
-        return self._inbox.get(timeout=patience) if patience else self._inbox.get_nowait()
+    def _next(self, within_s: float | None = None) -> _Operation[Any] | None:
+        if self._taken:
+            return self._taken.popleft()
+        return self._inbox.get_nowait() if within_s == 0.0 else self._inbox.get(timeout=within_s)
+
+    def _learn(self, operations: list[_Operation[Any]], began: float) -> None:
+        """Tell the linger of a commit of senders; others may not even have flushed."""
+        senders = sum(operation.brings for operation in operations)
+        if senders:
+            with suppress(queue.Empty):
+                while True:
+                    self._taken.append(self._inbox.get_nowait())
+            waiting, now = sum(each is not None and each.brings for each in self._taken), time.monotonic()
+            self._linger.answered(senders, waiting=waiting, seconds=now - began, now=now)
 
     def _answer(self, operations: list[_Operation[Any]]) -> None:
         failed = self.group.failed

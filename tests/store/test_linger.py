@@ -84,3 +84,11 @@ def test_waiting_in_vain_is_tried_ever_more_rarely_until_it_succeeds() -> None:
         linger.answered(2, waiting=6, seconds=0.002, now=now)
     linger.answered(8, waiting=0, seconds=0.002, now=now)
     assert linger.patience(2, now)
+
+
+def test_one_that_is_late_alone_is_not_committed_alone() -> None:
+    linger = Linger()
+    linger.answered(8, waiting=0, seconds=0.04, now=1.0)
+    assert linger.patience(1, 1.0)
+    linger.answered(7, waiting=1, seconds=0.04, now=2.0)
+    assert linger.patience(1, 2.0)

@@ -11,10 +11,11 @@ import trio
 
 from edged.store.environment import opened
 from edged.store.errors import StoreFailed, StoreFull
+from edged.store.linger import Linger
 from edged.store.schema import META
 from edged.store.store import Store
 from edged.store.transaction import Transaction
-from edged.store.writer import Group, InlineWriter
+from edged.store.writer import Group, InlineWriter, ThreadWriter
 from tests.support.store_kit import CAPACITY
 
 
@@ -128,3 +129,33 @@ async def test_the_reserve_is_opened_only_while_nobody_reads(tmp_path: Path) -> 
         await trio.to_thread.run_sync(thread.join)
         assert done.is_set()
         assert not environment.open_hatch()
+
+
+class Listening(Linger):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.senders = 0
+        self.commits = 0
+
+    def answered(self, senders: int, *, waiting: int, seconds: float, now: float) -> None:
+        super().answered(senders, waiting=waiting, seconds=seconds, now=now)
+        assert senders > 0
+        self.senders += senders
+        self.commits += 1
+
+
+async def test_the_linger_is_told_of_those_alone_who_bring_bytes(tmp_path: Path) -> None:
+    """A commit of nothing takes no flush: taken for one, it made the writer wait too short for all others."""
+    with opened(tmp_path, CAPACITY) as environment:
+        linger = Listening()
+        writer = ThreadWriter(environment, linger)
+        writer.start()
+        try:
+            for index in range(4):
+                await writer.run(lambda _: None)
+                await writer.run(putting(b"sent%d" % index), size=1)
+        finally:
+            await writer.stop(10.0)
+    assert (linger.senders, linger.commits) == (4, 4)
