@@ -3,14 +3,15 @@
 One instance at a time, paced so that a full store takes about a week, and never in the way: it waits while instances
 arrive or leave, though not for ever, so that a box that is never idle is read too. It begins anywhere, so that one that
 is switched off every night is read through all the same. What is found bad is handed to the repair, once a pass, and
-the condition says of each what can become of it.
+the condition says of each what can become of it (`findings`).
+
+What a reader could not read is a suspect and looked at at once, at the pace of a reader; until then nobody takes it for
+stored. One that is known to be bad already is left to the next pass.
 """
 
-import logging
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
@@ -18,24 +19,21 @@ import trio
 
 from edged.dicom.digests import FileDigest
 from edged.dicom.scanner import Scan
-from edged.dicomweb.event_report import EventKind
 from edged.services.bell import Bells
-from edged.services.repair import FAILED, Outcome, Repairer
+from edged.services.findings import Findings
+from edged.services.repair import Outcome, Repairer
 from edged.store.chunks import READ_CHUNKS, chunk_count, hash_chunks
 from edged.store.counters import NEXT_INSTANCE
 from edged.store.errors import InstanceGone
-from edged.store.events import append_event
 from edged.store.instances import all_instances
 from edged.store.queue import read_instance
-from edged.store.records import Event, Instance
+from edged.store.records import Instance
 from edged.store.space import OVERHEAD_BYTES
 from edged.store.store import Store
 from edged.store.transaction import Transaction
 from edged.store.upload import Upload
 from edged.telemetry.clock import Clock
-from edged.telemetry.conditions import Conditions, Severity
-
-log = logging.getLogger(__name__)
+from edged.telemetry.conditions import Conditions
 
 PASS_S = 7 * 86_400.0
 """How long a full store takes."""
@@ -51,25 +49,6 @@ LOOK_AGAIN_S = 1.0
 PATIENCE = 600
 """Looks at a busy store before an instance is read all the same."""
 
-NAMED = 10
-"""Of each sort, so that the hint stays short."""
-KEPT = 1000
-
-_OVER = frozenset({Outcome.REPAIRED, Outcome.GONE})
-_TELLING = {
-    None: "Damaged in the store: {}.",
-    Outcome.LATER: "Damaged in the store, and asked for again from a destination that committed to them: {}.",
-    Outcome.DIFFERS: "Damaged in the store, and what the destination that committed to them gives back is not the same "
-    "data set, so that they are not repaired; compare them there: {}.",
-    Outcome.ABSENT: "Damaged in the store, and the destination that committed to them says that it does not have them; "
-    "send them again from where they came: {}.",
-    Outcome.UNCOMMITTED: "Damaged in the store, and no destination has committed to them; send them again from where "
-    "they came: {}.",
-    Outcome.UNREADABLE: "Damaged in the store where the disk cannot even be read, so that they are not written over; "
-    "get them from the archive if it has committed to them: {}.",
-}
-_REMEDY = "The disk or card is failing: replace it. edged export saves the others."
-
 
 class Verdict(Enum):
     """What the bytes of an instance are."""
@@ -79,25 +58,24 @@ class Verdict(Enum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True)
-class Bad:
-    """An instance that was found bad, and what became of its repair; None until that was tried."""
-
-    sop_instance_uid: str
-    outcome: Outcome | None = None
-
-
 class Scrub:
     """Reads one store; knows which instances it found bad since the start."""
 
     def __init__(self, store: Store, clock: Clock, conditions: Conditions, *, bells: Bells, repairer: Repairer) -> None:
         self._store = store
-        self._clock = clock
-        self._conditions = conditions
-        self._bells = bells
+        self._findings = Findings(store, clock, conditions, bells=bells)
         self._repairer = repairer
-        self._bad: dict[int, Bad] = {}
         self._looked_after: set[int] = set()
+
+    @property
+    def bad(self) -> Set[int]:
+        """The numbers of the instances that are known to be bad."""
+        return self._findings.numbers
+
+    @property
+    def doubted(self) -> Set[int]:
+        """The numbers of those that are known to be bad, and of the suspects that nobody has looked at yet."""
+        return self.bad | self._store.suspects.numbers
 
     async def keep(self) -> None:
         """Read for ever, from anywhere on; runs until cancelled. Raises StoreError."""
@@ -106,29 +84,71 @@ class Scrub:
         while True:
             after = await self.step(after)
 
+    async def keep_judging(self) -> None:
+        """Look at each suspect as soon as it is one; runs until cancelled. Raises StoreError."""
+        while True:
+            await self._store.suspects.wait()
+            for number in sorted(self._store.suspects.numbers):
+                await self._judge_suspect(number)
+
     async def step(self, after: int) -> int:
         """Read the instance after a number, then pause; return its number, 0 at the end of a pass."""
+        await self._wait_quiet()
         found = await self._store.read(partial(_next, after=after))
         if found is None:
-            await self._forget_gone()
+            await self._findings.forget_gone()
             await trio.sleep(REST_S)
             return 0
         number, instance = found
-        await self._wait_quiet()
         await self.see_to(number, instance)
         await trio.sleep(max(LEAST_PAUSE_S, PASS_S * (instance.size + OVERHEAD_BYTES) / self._store.space.soft_cap))
         return number
 
-    async def see_to(self, number: int, instance: Instance) -> None:
-        """Read one instance; if it is bad, say so and have it repaired. Raises StoreError."""
+    async def see_to(self, number: int, instance: Instance, *, pause: bool = True) -> bool:
+        """Read one instance; if it is bad, say so and have it repaired. Raises StoreError.
+
+        Returns False when nothing was done because somebody else looks after it.
+        """
+        with self._alone(number) as is_alone:
+            if is_alone and await self._judge(number, instance, pause=pause) is Verdict.BAD:
+                outcome = await self._checked(number, await self._repairer.repair(number, instance))
+                self._findings.note(number, instance, outcome)
+            return is_alone
+
+    async def mend(self, number: int, instance: Instance, *, scan: Scan, begun: Upload) -> bool:
+        """Put the same data set, which was sent again, in the place of a doubted one that is bad.
+
+        Returns whether what is stored is good then; a suspect that is good is left as it is. Raises StoreFull or
+        StoreFailed.
+        """
         with self._alone(number) as is_alone:
             if not is_alone:
-                return
-            verdict = await self.verify(number, instance)
-            if verdict is Verdict.BAD:
-                await self._repair(number, instance)
-            elif self._bad.pop(number, None) is not None:
-                self._tell()
+                return False
+            known = number in self.bad
+            verdict = Verdict.BAD if known else await self._judge(number, instance, pause=False)
+            if verdict is not Verdict.BAD:
+                return verdict is Verdict.GOOD
+            outcome = await self._checked(number, await self._repairer.mend(number, instance, scan=scan, begun=begun))
+            self._findings.note(number, instance, outcome)
+            return outcome is Outcome.REPAIRED
+
+    async def _judge_suspect(self, number: int) -> None:
+        """Look at one that is news; what is known, or too many, must not be read whenever a reader trips over it."""
+        instance = await self._store.read(partial(read_instance, number=number))
+        if instance is None or number in self.bad or self._findings.full:
+            self._store.suspects.discard(number)
+        elif not await self.see_to(number, instance, pause=False):
+            await trio.sleep(LOOK_AGAIN_S)
+
+    async def _judge(self, number: int, instance: Instance, *, pause: bool) -> Verdict:
+        """Read one instance, and say so if it is bad; in any case it is no suspect any more."""
+        verdict = await self.verify(number, instance, pause=pause)
+        if verdict is Verdict.BAD:
+            await self._findings.report(number, instance)
+        else:
+            self._findings.forget(number)
+        self._store.suspects.discard(number)
+        return verdict
 
     @contextmanager
     def _alone(self, number: int) -> Iterator[bool]:
@@ -163,28 +183,6 @@ class Scrub:
                 return
             await trio.sleep(LOOK_AGAIN_S)
 
-    async def _repair(self, number: int, instance: Instance) -> None:
-        if number not in self._bad and len(self._bad) < KEPT:
-            await self._report(number, instance)
-        self._note(number, instance, await self._checked(number, await self._repairer.repair(number, instance)))
-
-    @property
-    def bad(self) -> Collection[int]:
-        """The numbers of the instances that are known to be bad."""
-        return self._bad.keys()
-
-    async def mend(self, number: int, instance: Instance, *, scan: Scan, begun: Upload) -> bool:
-        """Put the same data set, which was sent again, in the place of a bad one; return whether that was done.
-
-        Raises StoreFull or StoreFailed.
-        """
-        with self._alone(number) as is_alone:
-            if not is_alone or number not in self._bad:
-                return False
-            outcome = await self._checked(number, await self._repairer.mend(number, instance, scan=scan, begun=begun))
-            self._note(number, instance, outcome)
-            return outcome is Outcome.REPAIRED
-
     async def _checked(self, number: int, outcome: Outcome) -> Outcome:
         """Read what was put in place: the copy was on the same disk meanwhile."""
         if outcome is not Outcome.REPAIRED:
@@ -195,50 +193,6 @@ class Scrub:
         is_good = await self.verify(number, instance, pause=False) is Verdict.GOOD
         return Outcome.REPAIRED if is_good else Outcome.LATER
 
-    def _note(self, number: int, instance: Instance, outcome: Outcome) -> None:
-        if number not in self._bad:
-            return
-        if outcome in _OVER:
-            del self._bad[number]
-        else:
-            self._bad[number] = Bad(instance.sop_instance_uid, outcome)
-        self._tell()
-
-    async def _report(self, number: int, instance: Instance) -> None:
-        log.error("instance number %d holds other bytes than were stored", number)
-        self._bad[number] = Bad(instance.sop_instance_uid)
-        if not self._tell():
-            await self._store.write(partial(append_event, event=self._event(instance)))
-            self._bells.logged.ring()
-
-    async def _forget_gone(self) -> None:
-        """Bad ones that are no longer stored are nobody's trouble."""
-        for number in list(self._bad):
-            if await self._store.read(partial(read_instance, number=number)) is None:
-                del self._bad[number]
-        self._tell()
-
-    def _tell(self) -> bool:
-        """Raise or clear the condition; return whether that wrote an event."""
-        if not self._bad:
-            return self._conditions.clear(FAILED)
-        return self._conditions.raise_(FAILED, Severity.CRITICAL, _hint(self._bad.values()))
-
-    def _event(self, instance: Instance) -> Event:
-        text = f"Damaged in the store: {instance.sop_instance_uid}"
-        return Event(kind=EventKind.CONDITION_RAISED, time=self._clock.wall(), destination=FAILED, text=text)
-
 
 def _next(txn: Transaction, after: int) -> tuple[int, Instance] | None:
     return next(all_instances(txn, after), None)
-
-
-def _hint(bad: Collection[Bad]) -> str:
-    """Say what is bad, by what can become of it, and what to do."""
-    sentences = []
-    for outcome, telling in _TELLING.items():
-        uids = [each.sop_instance_uid for each in bad if each.outcome is outcome]
-        if uids:
-            more = f" and {len(uids) - NAMED} more" if len(uids) > NAMED else ""
-            sentences.append(telling.format(", ".join(uids[-NAMED:]) + more))
-    return " ".join([*sentences, _REMEDY])

@@ -69,18 +69,18 @@ Done = Callable[[outcome.Outcome[Accepted | Refused]], None]
 
 
 class Mender(Protocol):
-    """Knows which stored instances are damaged, and puts right what is sent again."""
+    """Knows which stored instances are damaged or may be, and puts right what is sent again."""
 
     @property
-    def bad(self) -> Collection[int]:
-        """The numbers of the damaged instances."""
+    def doubted(self) -> Collection[int]:
+        """The numbers of these instances."""
 
     async def mend(self, number: int, instance: Instance, *, scan: Scan, begun: Upload) -> bool:
-        """Put the same data set in the place of a damaged one; return whether that was done. Raises StoreError."""
+        """Put the same data set in the place of a damaged one; return whether it is good then. Raises StoreError."""
 
 
 class FrontDoor:
-    """Receives instances; one a box. What is known to be damaged is not taken for stored when it is sent again."""
+    """Receives instances; one a box. What is or may be damaged is not taken for stored when it is sent again."""
 
     def __init__(self, store: Store, routes: Routes, clock: Clock, *, conditions: Conditions, bells: Bells) -> None:
         self.store = store
@@ -104,18 +104,19 @@ class FrontDoor:
 
         upload.admit_soon(self._record(scan, source), admitted, duplicate=self.duplicate)
 
-    def damaged(self, scan: Scan) -> tuple[int, Instance] | None:
-        """Return what is stored of the same data set if it is known to be damaged."""
-        bad = self.mender.bad if self.mender is not None else ()
-        if not bad:
+    def doubtful(self, scan: Scan) -> tuple[int, Instance] | None:
+        """Return what is stored of the same data set if it is damaged or may be."""
+        doubted = self._doubted
+        if not doubted:
             return None
         under = self.store.read_now(lambda txn: list(instances_under(txn, scan.sop_instance_uid)))
-        return next((each for each in under if each[0] in bad and each[1].dataset_digest == scan.dataset_digest), None)
+        same = (each for each in under if each[1].dataset_digest == scan.dataset_digest)
+        return next((each for each in same if each[0] in doubted), None)
 
-    async def mend(self, damaged: tuple[int, Instance], scan: Scan, upload: Upload) -> Accepted | Refused:
-        """Put a scanned instance in the place of the damaged one, or say why not; `upload` is closed."""
+    async def mend(self, doubtful: tuple[int, Instance], scan: Scan, upload: Upload) -> Accepted | Refused:
+        """Put a scanned instance in the place of a damaged one, or say why not; `upload` is closed."""
         assert self.mender is not None
-        number, instance = damaged
+        number, instance = doubtful
         try:
             mended = await self.mender.mend(number, instance, scan=scan, begun=upload)
         except StoreError as error:
@@ -123,15 +124,20 @@ class FrontDoor:
         finally:
             await upload.close()
         if not mended:
-            text = "what is stored of it is damaged and cannot be put right now"
-            return _refused(scan, FailureReason.OUT_OF_RESOURCES, text, passing=True)
+            return _damaged(scan)
         return _answer(scan, Admitted(Outcome.SAME, number, addressed=not instance.conflict))
+
+    @property
+    def _doubted(self) -> Collection[int]:
+        return self.mender.doubted if self.mender is not None else ()
 
     def _outcome(self, scan: Scan, result: outcome.Outcome[Admitted]) -> Accepted | Refused:
         try:
             admitted = result.unwrap()
         except StoreError as error:
             return _no_room(error, scan)
+        if admitted.outcome is Outcome.SAME and admitted.number in self._doubted:
+            return _damaged(scan)  # it became so since it was asked about
         if admitted.outcome in _NEW:
             self._bells.arrived.ring()
             self._bells.logged.ring()
@@ -204,9 +210,9 @@ class Receiving:
     async def hand_over(self, done: Done) -> None:
         """As admit, without waiting for the commit: `done` gets what became of it, when nothing of it is held here."""
         found = self._complete()
-        damaged = self._door.damaged(found) if isinstance(found, Scan) else None
-        if isinstance(found, Scan) and damaged is not None:
-            done(outcome.Value(await self._door.mend(damaged, found, self._upload)))
+        doubtful = self._door.doubtful(found) if isinstance(found, Scan) else None
+        if isinstance(found, Scan) and doubtful is not None:
+            done(outcome.Value(await self._door.mend(doubtful, found, self._upload)))
         elif isinstance(found, Scan):
             self._door.admit_soon(found, self._source, self._upload, done=done)
         else:
@@ -277,6 +283,11 @@ def _of_what_came(scanner: InstanceScanner, reason: FailureReason, text: str) ->
 
 def _refused(scan: Scan, reason: FailureReason, text: str, *, passing: bool = False) -> Refused:
     return Refused(reason, text, scan.sop_class_uid, scan.sop_instance_uid, passing)
+
+
+def _damaged(scan: Scan) -> Refused:
+    text = "what is stored of it is damaged and cannot be put right now"
+    return _refused(scan, FailureReason.OUT_OF_RESOURCES, text, passing=True)
 
 
 def _no_room(error: StoreError, scan: Scan) -> Refused:

@@ -1,7 +1,8 @@
 """The store as the services see it: `write` and `read` functions of a transaction, stream an instance, upload one.
 
 Reads that may fault pages run in worker threads, a batch of chunks at a time; writes go through the one writer. The
-inline form does both in the caller's thread: the same code on the same real LMDB under a virtual clock.
+inline form does both in the caller's thread: the same code on the same real LMDB under a virtual clock. What cannot be
+streamed is noted as a suspect, for whoever looks after what is damaged.
 """
 
 import logging
@@ -21,7 +22,7 @@ from edged.store.budget import Budget
 from edged.store.chunks import READ_CHUNKS, Rest, chunk_count, read_chunks
 from edged.store.counters import NEXT_INSTANCE
 from edged.store.environment import Environment, opened, owned
-from edged.store.errors import StoreError
+from edged.store.errors import InstanceGone, StoreError
 from edged.store.schema import META
 from edged.store.space import Space
 from edged.store.sweeper import sweep
@@ -36,6 +37,33 @@ READERS = 8
 CLOSE_WITHIN_S = 30.0
 READER_CHECK_S = 60.0
 
+MOST_SUSPECTS = 1000
+"""Further ones are not noted: the scrub comes by them, and whoever reads them again notes them again."""
+
+
+class Suspects:
+    """Numbers of instances that a reader found unreadable or not whole, until somebody has looked at them."""
+
+    def __init__(self) -> None:
+        self.numbers: set[int] = set()
+        self._noted = trio.Event()
+
+    def note(self, number: int) -> None:
+        """Doubt an instance; it may be gone."""
+        if len(self.numbers) < MOST_SUSPECTS:
+            self.numbers.add(number)
+            self._noted.set()
+
+    def discard(self, number: int) -> None:
+        """Doubt it no longer."""
+        self.numbers.discard(number)
+
+    async def wait(self) -> None:
+        """Wait until there are some."""
+        while not self.numbers:
+            self._noted = trio.Event()
+            await self._noted.wait()
+
 
 class Store:
     """One open store; made by `open_store`."""
@@ -45,6 +73,7 @@ class Store:
         self.failure = writer.failure
         self.allocation = environment.allocation
         self.budget = Budget()
+        self.suspects = Suspects()
         self.arriving = 0
         self.space = Space(
             environment.capacity, environment.soft_cap, lambda: environment.used_bytes, failure=writer.failure
@@ -108,12 +137,20 @@ class Store:
         return self.arriving > 0 or any(number != besides for number in self._pinned)
 
     async def stream(self, number: int, size: int) -> AsyncGenerator[list[bytes], None]:
-        """Yield the stored bytes of an instance in batches of chunks; raises InstanceGone and InstanceUnreadable."""
+        """Yield the stored bytes of an instance in batches of chunks.
+
+        Raises InstanceGone and InstanceUnreadable, and makes the instance a suspect then.
+        """
         with self.pinned(number):
             total = chunk_count(size)
             for first in range(0, total, READ_CHUNKS):
                 count = min(READ_CHUNKS, total - first)
-                yield await self.read(partial(read_chunks, number=number, first=first, count=count))
+                try:
+                    batch = await self.read(partial(read_chunks, number=number, first=first, count=count))
+                except InstanceGone:
+                    self.suspects.note(number)
+                    raise
+                yield batch
 
     async def keep_swept(self) -> None:
         """Work off `unowned` whenever there is something in it; runs until cancelled."""

@@ -3,7 +3,8 @@
  * Loaded with LD_PRELOAD. The control file is read anew at each call: lines of a call and an error, such as
  * `pwrite EIO`. The calls are pwrite (any write at an offset or not), meta (a write through a descriptor that writes
  * and flushes in one, which LMDB uses for its meta page), sync (fsync and fdatasync), allocate, truncate, open (for
- * writing), and all. A line `room N` makes every disk say that it has N MiB free. A meta write that fails has been done, in memory: that is what Linux does when the flush fails.
+ * writing), and all. A line `room N` makes every disk say that it has N MiB free; with `lost N` the page N of each file
+ * cannot be read by pread. A meta write that fails has been done, in memory: that is what Linux does when the flush fails.
  * Every failed call and every write or flush of any kind goes to $FAULTS_LOG, one line each.
  */
 
@@ -21,6 +22,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#define PAGE 4096
 #define REAL(name) ((__typeof__(&name))real(#name))
 
 static char root[PATH_MAX], control[PATH_MAX];
@@ -68,7 +70,7 @@ static int told(const char *call)
     text[length < 0 ? 0 : length] = 0;
     while ((line = strsep(&rest, "\n"))) {
         char *name = strsep(&line, " ");
-        if (line && strcmp(call, "room") == 0)
+        if (line && (strcmp(call, "room") == 0 || strcmp(call, "lost") == 0))
             error = strcmp(name, call) == 0 ? atoi(line) : error;
         else if (line && (strcmp(name, call) == 0 || strcmp(name, "all") == 0))
             error = number_of(line);
@@ -78,18 +80,25 @@ static int told(const char *call)
 
 static int below(const char *path) { return strncmp(path, root, strlen(root)) == 0; }
 
+/* Find the path of an open file; return whether it is below the root. */
+static int find_below(int fd, char path[PATH_MAX])
+{
+    char link[64];
+    if (log_fd < 0 || fd < 0)
+        return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, PATH_MAX - 1);
+    if (length < 0)
+        return 0;
+    path[length] = 0;
+    return below(path);
+}
+
 /* Write down a call on a file below the root; return the error that it is to fail with, -1 for other files. */
 static int fault(int fd, const char *call, long long offset, size_t size)
 {
-    char link[64], path[PATH_MAX];
-    if (log_fd < 0 || fd < 0)
-        return -1;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length < 0)
-        return -1;
-    path[length] = 0;
-    if (!below(path))
+    char path[PATH_MAX];
+    if (!find_below(fd, path))
         return -1;
     int error = told(call);
     dprintf(log_fd, "%s %s %lld %zu %s\n", error ? "failed" : "done", call, offset, size, path + strlen(root));
@@ -138,6 +147,27 @@ ssize_t pwritev64(int fd, const struct iovec *data, int count, off64_t at)
 {
     FAULTY_WRITE(at, whole(data, count), REAL(pwritev64)(fd, data, count, at));
 }
+
+/* What is read changes nothing, and is not written down. */
+static int is_lost(int fd, size_t size, off64_t at)
+{
+    char path[PATH_MAX];
+    int before = errno;
+    off64_t lost = find_below(fd, path) ? (off64_t)told("lost") * PAGE : 0;
+    errno = before;
+    return lost && at < lost + PAGE && lost < at + (off64_t)size;
+}
+
+ssize_t pread64(int fd, void *data, size_t size, off64_t at)
+{
+    if (is_lost(fd, size, at)) {
+        errno = EIO;
+        return -1;
+    }
+    return REAL(pread64)(fd, data, size, at);
+}
+ssize_t pread(int fd, void *data, size_t size, off_t at) { return pread64(fd, data, size, at); }
+
 int fsync(int fd) { FAULTY("sync", -1, 0, REAL(fsync)(fd)); }
 int fdatasync(int fd) { FAULTY("sync", -1, 0, REAL(fdatasync)(fd)); }
 int ftruncate(int fd, off_t size) { FAULTY("truncate", -1, size, REAL(ftruncate64)(fd, size)); }

@@ -4,20 +4,26 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
+import lmdb
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
+from edged.app.background import AGAIN_S, STORE_FAILED, keep_going
 from edged.dicomweb.event_report import EventKind
 from edged.services.bell import Bells
+from edged.services.findings import NAMED
 from edged.services.repair import FAILED, Repairer
-from edged.services.scrub import BREATH_S, LOOK_AGAIN_S, NAMED, PASS_S, PATIENCE, REST_S, Scrub, Verdict
+from edged.services.scrub import BREATH_S, LOOK_AGAIN_S, PASS_S, PATIENCE, REST_S, Scrub, Verdict
+from edged.store.errors import StoreFailed
 from edged.store.events import read_events
 from edged.store.eviction import evict_oldest
 from edged.store.queue import destination_id, move, read_instance
 from edged.store.records import Delivery, DeliveryState, Instance
 from edged.store.schema import CHUNK_BYTES, CHUNKS, chunk_key
 from edged.store.store import Store, open_store
+from edged.store.transaction import Transaction
 from edged.telemetry.clock import ManualClock
 from edged.telemetry.conditions import Conditions, Severity
 from tests.conftest import ExpectedLogs
@@ -156,3 +162,81 @@ async def test_it_goes_round_and_round(autojump_clock: MockClock, kit: Kit, nurs
     await trio.sleep(2 * (PASS_S + REST_S))
     assert "1.1" in kit.hint()
     nursery.cancel_scope.cancel()
+
+
+async def test_a_suspect_is_read_without_waiting_for_a_quiet_time(
+    autojump_clock: MockClock, kit: Kit, nursery: trio.Nursery
+) -> None:
+    number = (await put(kit.store, bytes(3 << 20), "1.1")).number
+    await kit.damage(number)
+    nursery.start_soon(kit.scrub.keep_judging)
+    began = trio.current_time()
+    with kit.store.pinned(99):
+        kit.store.suspects.note(number)
+        await trio.testing.wait_all_tasks_blocked()
+    assert "1.1" in kit.hint()
+    assert trio.current_time() == began
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_suspect_stays_one_while_somebody_else_looks_after_it(
+    autojump_clock: MockClock, kit: Kit, nursery: trio.Nursery
+) -> None:
+    number = (await put(kit.store, b"abc", "1.1")).number
+    nursery.start_soon(kit.scrub.keep_judging)
+    with kit.scrub._alone(number):
+        kit.store.suspects.note(number)
+        await trio.sleep(5 * LOOK_AGAIN_S)
+        assert kit.scrub.doubted == {number}
+    await trio.sleep(2 * LOOK_AGAIN_S)
+    assert kit.scrub.doubted == set()
+    nursery.cancel_scope.cancel()
+
+
+async def test_one_that_is_cut_off_while_it_is_read_stays_a_suspect(autojump_clock: MockClock, kit: Kit) -> None:
+    number = (await put(kit.store, b"abc", "1.1")).number
+    kit.store.suspects.note(number)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await kit.scrub.see_to(number, kit.instance(number), pause=False)
+    assert kit.scrub.doubted == {number}
+    assert await kit.scrub.see_to(number, kit.instance(number), pause=False)
+    assert kit.scrub.doubted == set()
+
+
+async def test_more_bad_ones_than_are_kept_are_left_to_the_next_pass(
+    autojump_clock: MockClock, kit: Kit, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edged.services.findings.KEPT", 1)
+    for index in range(2):
+        await put(kit.store, b"abc", f"1.{index}")
+    await kit.damage(1)
+    nursery.start_soon(kit.scrub.keep_judging)
+    with kit.scrub._alone(2):  # not even asked for
+        for number in (1, 2):
+            kit.store.suspects.note(number)
+            await trio.testing.wait_all_tasks_blocked()
+        assert kit.scrub.doubted == {1}
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_store_that_cannot_write_does_not_end_it(
+    autojump_clock: MockClock, kit: Kit, nursery: trio.Nursery
+) -> None:
+    for index in range(2):
+        await put(kit.store, b"abc", f"1.{index}")
+        await kit.damage(index + 1)
+    with pytest.raises(StoreFailed):
+        await kit.store.write(_fail)
+    nursery.start_soon(keep_going, kit.scrub.keep_judging, kit.conditions)
+    for number in (1, 2):
+        kit.store.suspects.note(number)
+    await trio.sleep(3 * AGAIN_S)
+    assert kit.scrub.doubted == kit.scrub.bad == {1, 2}
+    assert kit.store.suspects.numbers == set()
+    assert {each.name for each in kit.conditions.snapshot()} == {FAILED, STORE_FAILED}
+    nursery.cancel_scope.cancel()
+
+
+def _fail(txn: Transaction) -> None:
+    raise lmdb.DiskError("input/output error")
