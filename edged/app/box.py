@@ -159,6 +159,7 @@ def _jobs(parts: Parts) -> list[Callable[[], Awaitable[None]]]:
     return [
         parts.filling.keep,
         scrub.keep,
+        scrub.keep_judging,
         store.keep_readers_checked,
         partial(while_it_writes, forwarding, store.failure, then=partial(tell_paused, parts.live)),
         *(partial(while_it_writes, job, store.failure) for job in writing),
