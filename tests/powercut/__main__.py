@@ -1,29 +1,26 @@
 """The command line of the harness (tools/powercut): record, look at many states, restart on some, say what was seen.
 
 The exit status is 0 when every state was as it must be and 1 when one was not; then the recording is kept, and a line
-for each says how to look at it alone.
+for each says how to look at it alone. SIGINT and SIGTERM end a run with the tally so far.
 """
 
 import argparse
-import shutil
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 from tests.powercut.broken import Fault, program
 from tests.powercut.examine import Examiner, Wanted
-from tests.powercut.record import Recording, Scenario, load_recording, record
-from tests.powercut.restart import copy_sparse
-from tests.powercut.states import Tally, stopped_at
+from tests.powercut.record import Recording, Scenario, load_recording
+from tests.powercut.rounds import A_RECORDING, Recorder, rounds
+from tests.powercut.sparse import copy_sparse
+from tests.powercut.states import stopped_at
+from tests.powercut.tally import Tally
 from tests.support.cli_kit import PROGRAM
 
 LONG_STATES = 1_000_000
-A_RECORDING = 4_000
-"""In a long run: after so many states the load is recorded anew, with the next seed."""
-
 SHOWN = 10
 
 
@@ -48,63 +45,73 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the command."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that nothing is left behind
-    began = time.monotonic()
-    with Examiner() as examiner:
-        if arguments.recording is not None:
-            recording = load_recording(arguments.recording)
-            if arguments.state is not None:
-                total = _one(examiner, recording, arguments)
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, _end)  # as an exception, so that nothing is left behind
+    run = _Run(arguments)
+    try:
+        run.go()
+    finally:
+        print(f"{run.told()} ({run.total.styles_told()})")
+    return int(bool(run.total.failures))
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+class _Run:
+    """One run of the command, with what it has seen."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.total = Tally()
+        self._arguments = arguments
+        self._began = time.monotonic()
+
+    def go(self) -> None:
+        """Look at what the arguments say."""
+        given = self._arguments
+        with Examiner(self.total, self._progress) as examiner:
+            if given.recording is None:
+                self._record(examiner)
+                return
+            recording = load_recording(given.recording)
+            if given.state is not None:
+                self._look_alone(examiner, recording)
             else:
-                total = examiner.examine(recording, Wanted(arguments.seed, arguments.states, arguments.daemons))
-                _tell(recording, arguments.seed, total)
-        else:
-            total = _recorded(examiner, arguments)
-    print(_summary(total, time.monotonic() - began))
-    return int(bool(total.failures))
+                examiner.examine(recording, Wanted(given.seed, given.states, given.daemons))
+                _tell(recording, given.seed, self.total)
 
+    def told(self) -> str:
+        """Return the tally as a line."""
+        return self.total.told(time.monotonic() - self._began)
 
-def _recorded(examiner: Examiner, arguments: argparse.Namespace) -> Tally:
-    """Record and examine until there were enough states, or one was bad."""
-    total = Tally()
-    chosen = PROGRAM if arguments.broken is None else program(arguments.broken)
-    for scenario, wanted in _rounds(arguments):
-        folder = Path(tempfile.mkdtemp(prefix="edged-powercut-recording-", dir=arguments.work))
-        try:
-            recording = record(folder, scenario, wanted.seed, program=chosen)
-            total.add(examiner.examine(recording, wanted))
-            _tell(recording, wanted.seed, total)
-        finally:
-            if not total.failures:
-                shutil.rmtree(folder)
-        if total.failures:
-            break
-    return total
+    def _record(self, examiner: Examiner) -> None:
+        """Record and examine until there were enough states, or one was bad."""
+        given = self._arguments
+        states = LONG_STATES if given.long else given.states
+        whole = Wanted(given.seed, states, 0 if given.broken else given.daemons)
+        scenarios = [given.scenario] if given.scenario else list(Scenario)
+        with Recorder(given.work, program(given.broken) if given.broken else PROGRAM) as recorder:
+            for recording, wanted in recorder.recordings(rounds(whole, scenarios)):
+                examiner.examine(recording, wanted)
+                _tell(recording, wanted.seed, self.total)
+                if self.total.failures:
+                    recorder.keep(recording)
+                    return
 
+    def _look_alone(self, examiner: Examiner, recording: Recording) -> None:
+        """Look at one state alone, and leave it behind if that is wanted."""
+        given = self._arguments
+        examiner.look_alone(recording, given.seed, given.state)
+        _tell(recording, given.seed, self.total)
+        if given.keep is not None:
+            with stopped_at(recording, given.seed, given.state) as (state, _, root):
+                copy_sparse(root, given.keep)
+                print(f"the disk as it was left at record {state.place} is in {given.keep}")
 
-def _rounds(arguments: argparse.Namespace) -> Iterator[tuple[Scenario, Wanted]]:
-    """Each recording of a run, with what is wanted of it."""
-    scenarios = [arguments.scenario] if arguments.scenario else list(Scenario)
-    states = LONG_STATES if arguments.long else arguments.states
-    size = min(A_RECORDING, -(-states // len(scenarios)))
-    count = -(-states // size)
-    for number in range(count):
-        share = min(size, states - number * size)
-        daemons = (
-            0 if arguments.broken else arguments.daemons * (number + 1) // count - arguments.daemons * number // count
-        )
-        yield scenarios[number % len(scenarios)], Wanted(arguments.seed + number // len(scenarios), share, daemons)
-
-
-def _one(examiner: Examiner, recording: Recording, arguments: argparse.Namespace) -> Tally:
-    """Look at one state alone, and leave it behind if that is wanted."""
-    tally = examiner.look_alone(recording, arguments.seed, arguments.state)
-    _tell(recording, arguments.seed, tally)
-    if arguments.keep is not None:
-        with stopped_at(recording, arguments.seed, arguments.state) as (state, _, root):
-            copy_sparse(root, arguments.keep)
-            print(f"the disk as it was left at record {state.place} is in {arguments.keep}")
-    return tally
+    def _progress(self, what: str) -> None:
+        end = "\r" if sys.stderr.isatty() else "\n"
+        print(f"{what}: {self.told()}", end=end, file=sys.stderr, flush=True)
 
 
 def _tell(recording: Recording, seed: int, total: Tally) -> None:
@@ -113,14 +120,6 @@ def _tell(recording: Recording, seed: int, total: Tally) -> None:
         print(*(f"  {problem}" for problem in failure.problems[:SHOWN]), sep="\n")
         again = f"--recording {recording.folder} --seed {seed} --state {failure.state.number}"
         print(f"  look again: tools/powercut {again} --keep DIR")
-
-
-def _summary(total: Tally, seconds: float) -> str:
-    styles = ", ".join(f"{count} {style}" for style, count in sorted(total.styles.items()))
-    return (
-        f"{total.states} states, {len(total.signatures)} distinct, {total.restarted} restarted, "
-        f"{len(total.failures)} bad, {seconds:.0f} s ({styles})"
-    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 `choose` decides by a random generator alone, so a seed and the number of a state name it again. `laid_out` changes the
 durable contents in place and takes everything back afterwards: a state costs what is pending, not what is stored. Small
-files are copied, because opening a store writes to them; of the large one it is checked that nobody did.
+files are copied, because opening a store writes to them; of a large one it is checked that nobody did.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import random
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +21,8 @@ from tests.powercut.disk import ROOT, SECTOR, Data, Disk, Names, Pending, Size, 
 SMALL_BYTES = 1 << 20
 MOST_TEARS = 12
 LOCK = "lock.mdb"
+_UNTOUCHED_NS = 0
+"""When a large file was last written to, as it is made to say: the clock of a file system is coarser than a state."""
 
 
 class Style(StrEnum):
@@ -56,7 +58,7 @@ class Cut:
     junk: int | None
 
     def signature(self, disk: Disk) -> bytes:
-        """Two cuts with one signature leave the same disk."""
+        """Two cuts of one recording with one signature leave the same disk, whatever is in the lock file."""
         places = {id(each): place for place, each in enumerate(disk.pending)}
         told = [(places[id(each.pending)], each.sectors) for each in self.kept]
         return hashlib.blake2b(repr((disk.epoch, told)).encode(), digest_size=12).digest()
@@ -100,29 +102,45 @@ def _sectors(pending: Pending, rng: random.Random, *, torn: bool) -> Iterator[tu
         keeps = not keeps
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A large file of a state: its size, and the runs of bytes that are not what is durable of its node."""
+
+    node: int
+    size: int
+    runs: list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A disk as a folder, with the large files in it."""
+
+    root: Path
+    layers: dict[Path, Layer] = field(default_factory=dict)
+
+
 class _Layout:
-    """One state while it is laid out below `folder`."""
+    """One state while it is laid out below a folder."""
 
     def __init__(self, disk: Disk, cut: Cut, folder: Path) -> None:
         self._disk = disk
         self._cut = cut
-        self._folder = folder
+        self.laid = Laid(folder)
         self._undo: list[tuple[int, int, bytes]] = []
         self._sizes: dict[int, int] = {}
-        self._untouched: list[tuple[int, int]] = []
         changes = [each.pending for each in cut.kept if isinstance(each.pending, Names)]
         self._names = renamed(disk.names, changes)
 
     def make(self) -> None:
         """Lay everything out that can be reached from the root."""
-        self._folder.mkdir()
-        self._fill(ROOT, self._folder)
+        self.laid.root.mkdir()
+        self._fill(ROOT, self.laid.root)
 
     def take_back(self) -> None:
         """Make the durable contents what they were; raises ChangedError."""
-        shutil.rmtree(self._folder)
-        changed = [file for file, stamp in self._untouched if os.fstat(file).st_mtime_ns != stamp]
-        if changed:
+        shutil.rmtree(self.laid.root)
+        files = [self._disk.file(layer.node) for layer in self.laid.layers.values()]
+        if any(os.fstat(file).st_mtime_ns != _UNTOUCHED_NS for file in files):
             raise ChangedError("the data file was written to")
         for file, at, content in reversed(self._undo):
             os.pwrite(file, content, at)
@@ -147,10 +165,10 @@ class _Layout:
             return
         if sizes != sorted(sizes):
             raise NotImplementedError("a large file that shrinks")
-        self._large(node, sizes[-1])
+        layer = Layer(node, sizes[-1], self._large(node, sizes[-1]))
         path.hardlink_to(self._disk.path(node))
-        file = self._disk.file(node)
-        self._untouched.append((file, os.fstat(file).st_mtime_ns))
+        os.utime(self._disk.file(node), ns=(_UNTOUCHED_NS, _UNTOUCHED_NS))
+        self.laid.layers[path] = layer
 
     def _small(self, node: int, name: str, sizes: Sequence[int]) -> bytes:
         if name == LOCK and self._cut.junk is not None:
@@ -168,7 +186,9 @@ class _Layout:
                     content[begin * SECTOR : begin * SECTOR + len(kept)] = kept
         return bytes(content)
 
-    def _large(self, node: int, size: int) -> None:
+    def _large(self, node: int, size: int) -> list[tuple[int, int]]:
+        """Write what is kept into the durable contents; return the runs of bytes."""
+        written: list[tuple[int, int]] = []
         file, durable = self._disk.file(node), self._disk.sizes[node]
         if size > durable:
             self._sizes[node] = durable
@@ -181,6 +201,8 @@ class _Layout:
                 if content:
                     self._undo.append((file, begin * SECTOR, os.pread(file, len(content), begin * SECTOR)))
                     os.pwrite(file, content, begin * SECTOR)
+                    written.append((begin * SECTOR, begin * SECTOR + len(content)))
+        return written
 
 
 def _is(kept: Kept, node: int) -> bool:
@@ -192,11 +214,11 @@ def _content(data: Data, begin: int, end: int) -> memoryview:
 
 
 @contextmanager
-def laid_out(disk: Disk, cut: Cut, folder: Path) -> Iterator[Path]:
+def laid_out(disk: Disk, cut: Cut, folder: Path) -> Iterator[Laid]:
     """Lay the disk out as the cut left it, in a folder that must not be there; it is gone afterwards."""
     layout = _Layout(disk, cut, folder)
     try:
         layout.make()
-        yield folder
+        yield layout.laid
     finally:
         layout.take_back()

@@ -9,6 +9,7 @@ The durable contents lie in one sparse file for each inode; a pending write is a
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -69,6 +70,9 @@ class Disk:
         self.names: dict[Place, int] = {}
         self.sizes: dict[int, int] = {}
         self.epoch = 0
+        """Counts what `pending` does not tell: what became durable, and what failed."""
+        self.journal: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+        """Of each node the runs of bytes, first and behind the last, whose durable contents changed, in that order."""
         self._folder = folder
         self._root = root
         self._cached_names: dict[Place, int] = {}
@@ -111,7 +115,7 @@ class Disk:
             if succeeded:
                 self._settle(running)
         elif not succeeded:
-            self.pending = [each for each in self.pending if each not in running]
+            self._withdraw(running)
         elif begun.op is Op.WRITE:
             self._written(begun, record, running)
         else:
@@ -133,6 +137,11 @@ class Disk:
             added += self._grown(self._node(record.inode), record.offset + record.length)
         self.pending += added
         return added
+
+    def _withdraw(self, failed: list[Pending]) -> None:
+        if failed:
+            self.pending = [each for each in self.pending if each not in failed]
+            self.epoch += 1
 
     def _written(self, begun: Record, record: Record, running: list[Pending]) -> None:
         if record.offset != len(begun.payload):
@@ -195,12 +204,17 @@ class Disk:
                     if isinstance(one, Names):
                         one.changes = {place: node for place, node in one.changes.items() if place not in each.changes}
             elif isinstance(each, Size):
-                self.sizes[each.node] = each.size
-                os.ftruncate(self._files[each.node], each.size)
+                self._resize(each)
                 older = [one for one in older if not (isinstance(one, Size) and one.node == each.node)]
             else:
                 self._store(each, older)
         self.pending = [each for each in older if not isinstance(each, Names) or each.changes]
+
+    def _resize(self, size: Size) -> None:
+        if size.size < self.sizes[size.node]:
+            self.journal[size.node].append((size.size, self.sizes[size.node]))
+        self.sizes[size.node] = size.size
+        os.ftruncate(self._files[size.node], size.size)
 
     def _store(self, data: Data, older: list[Pending]) -> None:
         for begin, end in runs(data, data.sectors.start, data.sectors.stop):
@@ -208,6 +222,7 @@ class Disk:
             content = data.content[at : at + (end - begin) * SECTOR]
             beyond = begin * SECTOR + len(content) - self.sizes[data.node]
             os.pwrite(self._files[data.node], content[: len(content) - max(0, beyond)], begin * SECTOR)
+            self.journal[data.node].append((begin * SECTOR, end * SECTOR))
         for each in older:
             if isinstance(each, Data) and each.node == data.node:
                 each.gone.update(set(each.sectors) & set(data.sectors))

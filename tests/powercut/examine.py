@@ -1,13 +1,14 @@
 """Examining one recording with several processes: states in shares, then whole daemons, then the archive itself.
 
-A damaged store may end the process that opens it (a page beyond the file is SIGBUS). Then the states that were being
-looked at are looked at once more, each alone, and the one that ends its process again is a failure like any other.
+A share is a stretch of the log: states that leave the same disk, or hold the same snapshot, are in one. A damaged store
+may end the process that opens it (a page beyond the file is SIGBUS). Then the states that were being looked at are
+looked at once more, each alone, and the one that ends its process again is a failure like any other.
 """
 
 import multiprocessing
-import sys
-from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from typing import Self
 from tests.powercut.boxes import running
 from tests.powercut.record import Recording, Scenario
 from tests.powercut.restart import missing_in_archive, restart
-from tests.powercut.states import RESTARTED, Failure, State, Tally, look, scratch, suspects
+from tests.powercut.states import RESTARTED, look, scratch, states_of, suspects
+from tests.powercut.tally import Failure, State, Tally
 
 WORKERS = 2
-SHARE = 250
-"""States that a worker looks at in one go: it walks the whole recording for them."""
+SHARE = 1000
+"""States that a worker looks at in one go: it walks the recording up to the last of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,12 @@ class Wanted:
 
 
 class Examiner:
-    """Has the processes; a context manager."""
+    """Has the processes; a context manager. Adds what was looked at to `total`, and calls `progress` each time."""
 
-    def __init__(self) -> None:
+    def __init__(self, total: Tally, progress: Callable[[str], None]) -> None:
         self._pool = _pool(WORKERS)
+        self._total = total
+        self._progress = progress
 
     def __enter__(self) -> Self:
         return self
@@ -45,59 +49,70 @@ class Examiner:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def examine(self, recording: Recording, wanted: Wanted) -> Tally:
+    def examine(self, recording: Recording, wanted: Wanted) -> None:
         """Look at many states; where all are good start daemons on some more, and look into the archive."""
         what = f"{recording.scenario} {wanted.seed}"
-        total = self._look(recording, wanted, what)
-        if not total.failures and wanted.daemons:
-            total.add(self._restart(recording, wanted, what))
-        return total
+        self._look(recording, wanted, what)
+        self._total.finish_recording()
+        if not self._total.failures and wanted.daemons:
+            self._restart(recording, wanted, what)
 
-    def look_alone(self, recording: Recording, seed: int, number: int) -> Tally:
+    def look_alone(self, recording: Recording, seed: int, number: int) -> None:
         """Look at one state in a process of its own."""
+        states = states_of(recording, seed, [number])
         with scratch() as folder, _pool(1) as alone:
             try:
-                return alone.submit(look, recording, seed, [number], within=folder).result()
+                self._total.add(alone.submit(look, recording, seed, states, within=folder).result())
             except BrokenProcessPool:
-                return Tally(states=1, failures=[Failure(State(-1, number), "died", ("opening it ends the process",))])
+                died = Failure(states[0], "died", ("opening it ends the process",))
+                self._total.add(Tally(states=1, failures=[died]))
 
-    def _look(self, recording: Recording, wanted: Wanted, what: str) -> Tally:
-        shares = [range(at, min(at + SHARE, wanted.states)) for at in range(0, wanted.states, SHARE)]
+    def _look(self, recording: Recording, wanted: Wanted, what: str) -> None:
+        states = states_of(recording, wanted.seed, range(wanted.states))
+        count = max(WORKERS, -(-len(states) // SHARE))
+        shares = [states[len(states) * at // count : len(states) * (at + 1) // count] for at in range(count)]
         with scratch() as folder:
             jobs = [self._pool.submit(look, recording, wanted.seed, share, within=folder) for share in shares]
             try:
-                return _gathered(jobs, what)
+                self._gather(jobs, what)
+                return
             except BrokenProcessPool:
                 self._pool = _pool(WORKERS)
                 dying = suspects(folder)
-        total = Tally()
         for number in dying:
-            total.add(self.look_alone(recording, wanted.seed, number))
-        return total
+            self.look_alone(recording, wanted.seed, number)
 
-    def _restart(self, recording: Recording, wanted: Wanted, what: str) -> Tally:
+    def _restart(self, recording: Recording, wanted: Wanted, what: str) -> None:
         numbers = range(RESTARTED, RESTARTED + wanted.daemons)
         with ExitStack() as stack:
             forwarding = recording.scenario is Scenario.FORWARDING
             archive = stack.enter_context(running(recording.archive())) if forwarding else None
             jobs = [self._pool.submit(restart, recording, wanted.seed, number, archive=archive) for number in numbers]
-            total = _gathered(jobs, f"{what}, daemons")
+            self._gather(jobs, f"{what}, daemons")
         missing = missing_in_archive(recording) if forwarding else []
         if missing:
-            total.failures.append(Failure(State(-1, -1), "the archive", tuple(missing)))
-        return total
+            self._total.failures.append(Failure(State(-1, -1), "the archive", tuple(missing)))
+
+    def _gather(self, jobs: Sequence[Future[Tally]], what: str) -> None:
+        try:
+            for job in as_completed(jobs):
+                self._total.add(job.result())
+                self._progress(what)
+        finally:
+            _end(jobs)
+
+
+def _end(jobs: Sequence[Future[Tally]]) -> None:
+    """Wait for what runs, which needs its folder, and let the rest be."""
+    for job in jobs:
+        job.cancel()
+    wait(jobs)
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_the_parent)
 
 
-def _gathered(jobs: Sequence[Future[Tally]], what: str) -> Tally:
-    """Add up what the jobs return, with a line of progress."""
-    total = Tally()
-    for job in as_completed(jobs):
-        total.add(job.result())
-        end = "\r" if sys.stderr.isatty() else "\n"
-        looked = total.states + total.restarted
-        print(f"{what}: {looked} looked at, {len(total.failures)} bad", end=end, file=sys.stderr, flush=True)
-    return total
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -5,7 +5,6 @@ is left to send or to prove it is stopped and its store is looked at: everything
 and committed where there is somebody to commit to it, and no chunk is left without an owner.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,9 +16,12 @@ from edged.store.records import Standing
 from edged.store.schema import INSTANCES, UNOWNED
 from tests.powercut.boxes import DATA, Daemon, is_finished, running, wait_until
 from tests.powercut.load import instances
+from tests.powercut.promises import Promises, promised
 from tests.powercut.record import Recording, Scenario
-from tests.powercut.states import Failure, Tally, stopped_at
-from tests.powercut.verify import Promises, Verifier, promised
+from tests.powercut.sparse import copy_sparse
+from tests.powercut.states import stopped_at
+from tests.powercut.tally import Failure, Tally
+from tests.powercut.verify import Verifier
 
 
 def restart(recording: Recording, seed: int, number: int, *, archive: str | None) -> Tally:
@@ -63,26 +65,3 @@ def missing_in_archive(recording: Recording) -> list[str]:
     """Say what was acknowledged to senders and is not in the archive, which must not run now."""
     promises = Promises(stored=promised(recording.log).stored)
     return Verifier(instances(recording.seed), 0).problems(recording.archive().data, promises)
-
-
-def copy_sparse(source: Path, target: Path) -> None:
-    """Copy a folder; what is a hole stays one."""
-    target.mkdir(parents=True, exist_ok=True)
-    for entry in source.iterdir():
-        if entry.is_dir():
-            copy_sparse(entry, target / entry.name)
-        else:
-            _copy_file(entry, target / entry.name)
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    with source.open("rb") as reading, target.open("wb") as writing:
-        size, at = os.fstat(reading.fileno()).st_size, 0
-        writing.truncate(size)
-        while at < size:
-            try:
-                begin = os.lseek(reading.fileno(), at, os.SEEK_DATA)
-            except OSError:  # ENXIO: the rest is a hole
-                return
-            at = os.lseek(reading.fileno(), begin, os.SEEK_HOLE)
-            os.pwrite(writing.fileno(), os.pread(reading.fileno(), at - begin, begin), begin)

@@ -2,26 +2,32 @@
 
 A state is a seed and a number. The number chooses the place in the log: anywhere, or close to what decides (a commit's
 last write, an acknowledgement, the creation of the store). Places are walked in the order of the log, so the durable
-contents are built up once.
+contents are built up once. A disk that is byte for byte one that was looked at, after the same promises, is not looked
+at again.
 """
 
 import os
 import random
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 
+from edged.store.creation import DATA as DATA_FILE
+from edged.store.creation import STORE
 from tests.powercut.boxes import DATA
-from tests.powercut.cut import Cut, choose, laid_out
+from tests.powercut.cut import Cut, Laid, choose, laid_out
 from tests.powercut.disk import Disk
+from tests.powercut.known import Known
 from tests.powercut.load import instances
+from tests.powercut.promises import Promises
 from tests.powercut.record import Recording, Scenario
 from tests.powercut.recording import Op, Record, read_records, told
-from tests.powercut.verify import Promises, Verifier
+from tests.powercut.sparse import copied
+from tests.powercut.tally import Failure, State, Tally
+from tests.powercut.verify import Verifier
 
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 2 << 30
@@ -32,42 +38,6 @@ FIRST_SHARE = 0.04
 SUSPECT = "suspect"
 RESTARTED = 1 << 40
 """Numbers from here on are for whole daemons, which are not started on a disk without a store."""
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A place in the log, and the number that decides what the cut keeps."""
-
-    place: int
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What was wrong with one state."""
-
-    state: State
-    cut: str
-    problems: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was looked at."""
-
-    states: int = 0
-    restarted: int = 0
-    signatures: set[bytes] = field(default_factory=set)
-    styles: Counter[str] = field(default_factory=Counter)
-    failures: list[Failure] = field(default_factory=list)
-
-    def add(self, other: "Tally") -> None:
-        """Take another tally in."""
-        self.states += other.states
-        self.restarted += other.restarted
-        self.signatures |= other.signatures
-        self.styles += other.styles
-        self.failures += other.failures
 
 
 class Places:
@@ -91,6 +61,12 @@ class Places:
             -NEAR, NEAR
         )
         return State(min(max(near, self._first), self._count), number)
+
+
+def states_of(recording: Recording, seed: int, numbers: Iterable[int]) -> list[State]:
+    """Return the states with these numbers in the order of the log."""
+    places = Places(_records(recording))
+    return sorted((places.state(seed, number) for number in numbers), key=lambda state: (state.place, state.number))
 
 
 @contextmanager
@@ -126,31 +102,75 @@ class Walk:
         return choose(self.disk, random.Random(f"cut/{seed}/{state.number}"))
 
 
-def look(recording: Recording, seed: int, numbers: Sequence[int], *, within: Path) -> Tally:
-    """Look at the states with these numbers, using the folder `within`.
+def look(recording: Recording, seed: int, states: Iterable[State], *, within: Path) -> Tally:
+    """Look at some states in the order of the log, using the folder `within`.
 
     A file there names the state that is being looked at: a damaged store may end the process that opens it.
     """
-    tally, records = Tally(), read_records(recording.log)
-    verifier = Verifier(instances(recording.seed), int(recording.scenario is Scenario.FORWARDING))
-    states = sorted((Places(records).state(seed, number) for number in numbers), key=lambda state: state.place)
     folder = within / f"{os.getpid()}"
     folder.mkdir()
     with closing(Disk(recording.root, folder)) as disk:
-        walk = Walk(records, disk)
+        onlooker = _Onlooker(recording, disk, folder)
         for state in states:
             (folder / SUSPECT).write_text(str(state.number))
-            walk.go(state.place)
-            cut = walk.cut(seed, state)
-            with laid_out(disk, cut, folder / "disk") as root:
-                problems = verifier.problems(root / DATA, walk.promises)
-            tally.states += 1
-            tally.styles[cut.style] += 1
-            tally.signatures.add(f"{recording.scenario}{recording.seed}".encode() + cut.signature(disk))
-            if problems:
-                tally.failures.append(Failure(state, cut.style, tuple(problems)))
+            onlooker.look(seed, state)
     shutil.rmtree(folder)
-    return tally
+    return onlooker.tally()
+
+
+class _Onlooker:
+    """Looks at one state after the other on one walk."""
+
+    def __init__(self, recording: Recording, disk: Disk, folder: Path) -> None:
+        self._walk = Walk(_records(recording), disk)
+        self._verifier = _verifier(recording)
+        self._known = Known(disk)
+        self._seen: set[tuple[bytes, int | None, int]] = set()
+        self._folder = folder
+        self._tally = Tally()
+
+    def look(self, seed: int, state: State) -> None:
+        """Go to a state, look at it unless the same was seen, and count it."""
+        self._walk.go(state.place)
+        cut = self._walk.cut(seed, state)
+        signature = cut.signature(self._walk.disk)
+        self._tally.states += 1
+        self._tally.styles[cut.style] += 1
+        self._tally.signatures.add(signature)
+        same = signature, cut.junk, self._walk.promises.count
+        if same in self._seen:
+            return
+        self._seen.add(same)
+        with laid_out(self._walk.disk, cut, self._folder / "disk") as laid:
+            problems = self._problems(laid)
+        if problems:
+            self._tally.failures.append(Failure(state, cut.style, tuple(problems)))
+
+    def tally(self) -> Tally:
+        """Return what was looked at."""
+        self._tally.snapshots = self._known.looked
+        return self._tally
+
+    def _problems(self, laid: Laid) -> list[str]:
+        store = laid.root / DATA / STORE
+        layer = laid.layers.get(store / DATA_FILE)
+        if layer is not None:
+            recall = partial(self._known.found, layer)
+            return self._verifier.problems(laid.root / DATA, self._walk.promises, recall)
+        if store.exists():
+            return self._verifier.problems(laid.root / DATA, self._walk.promises)
+        with copied(laid.root) as root:  # to reserve a new store's file takes memory 100 ms, a disk 1 ms
+            return self._verifier.problems(root / DATA, self._walk.promises)
+
+
+@lru_cache(maxsize=1)
+def _records(recording: Recording) -> list[Record]:
+    return read_records(recording.log)
+
+
+@lru_cache(maxsize=1)
+def _verifier(recording: Recording) -> Verifier:
+    return Verifier(instances(recording.seed), int(recording.scenario is Scenario.FORWARDING))
 
 
 def suspects(within: Path) -> list[int]:
@@ -161,10 +181,9 @@ def suspects(within: Path) -> list[int]:
 @contextmanager
 def stopped_at(recording: Recording, seed: int, number: int) -> Iterator[tuple[State, Promises, Path]]:
     """Lay out one state alone: the state, what had been promised, and the root of its disk while the block runs."""
-    records = read_records(recording.log)
-    state = Places(records).state(seed, number)
+    (state,) = states_of(recording, seed, [number])
     with scratch() as folder, closing(Disk(recording.root, folder)) as disk:
-        walk = Walk(records, disk)
+        walk = Walk(_records(recording), disk)
         walk.go(state.place)
-        with laid_out(disk, walk.cut(seed, state), folder / "disk") as root:
-            yield state, walk.promises, root
+        with laid_out(disk, walk.cut(seed, state), folder / "disk") as laid:
+            yield state, walk.promises, laid.root

@@ -17,10 +17,11 @@ import pytest
 from tests.powercut.boxes import LOG, Daemon, end, is_finished, running, wait_ready, wait_until
 from tests.powercut.killed import Point, program
 from tests.powercut.load import Part, Senders, instances
+from tests.powercut.promises import promised
 from tests.powercut.record import Scenario
 from tests.powercut.recording import Acknowledgements
 from tests.powercut.restart import left_over
-from tests.powercut.verify import Verifier, promised
+from tests.powercut.verify import Verifier
 
 COUNTS = (9, 2, 1)
 FIRST, SECOND = "1.2.826.0.3.1", "1.2.826.0.3.2"

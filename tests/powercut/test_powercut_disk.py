@@ -37,8 +37,8 @@ def contents(folder: Path) -> Contents:
 
 
 def left(disk: Disk, cut: Cut, folder: Path) -> Contents:
-    with laid_out(disk, cut, folder / "laid") as root:
-        return contents(root)
+    with laid_out(disk, cut, folder / "laid") as laid:
+        return contents(laid.root)
 
 
 def disk_after(records: Sequence[Record], folder: Path) -> Disk:

@@ -5,56 +5,60 @@ sender was told of is there with its bytes and its event, or was let go with its
 integrity check compares; nothing is visible that nobody sent whole; a commitment request that was answered is there,
 and a result that was given stands. A write transaction can be begun and takes pages. Before the first
 acknowledgement there may be no store, and then one can be made.
+
+What is in a snapshot (`Found`) is told apart from what was promised, because many states hold the same snapshot.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edged.dicomweb.event_report import EventKind
 from edged.store.chunks import chunk_count, read_chunks
-from edged.store.commitments import read_request, references
+from edged.store.commitments import references
 from edged.store.creation import STORE
 from edged.store.environment import Environment, opened, owned
 from edged.store.events import read_events
 from edged.store.integrity import check
-from edged.store.records import Instance, Remembered, unpack
-from edged.store.schema import CHUNK_BYTES, CHUNKS, INSTANCES, MAX_EVENTS, REMEMBERED, chunk_key, read_u64, uid_key
+from edged.store.records import CommitmentRequest, Instance, Remembered, unpack
+from edged.store.schema import (
+    CHUNK_BYTES,
+    CHUNKS,
+    INSTANCES,
+    MAX_EVENTS,
+    REMEMBERED,
+    REQUESTS,
+    chunk_key,
+    read_u64,
+    uid_key,
+)
 from edged.store.transaction import Transaction
 from tests.powercut.boxes import CAPACITY_MIB
 from tests.powercut.load import Part
-from tests.powercut.recording import Op, read_records, told
+from tests.powercut.promises import Promises
 
 MIB = 1 << 20
+_TAKEN_CHUNKS = 4
 
 
-@dataclass(slots=True)
-class Promises:
-    """What senders had been told before the cut."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one snapshot holds: what is wrong with it whoever was told what, and what promises are compared with.
 
-    stored: set[str] = field(default_factory=set)
-    requested: dict[str, dict[str, int] | None] = field(default_factory=dict)
+    Of a request: whether it is answered, and the reason of each reference.
+    """
 
-    def add(self, told: dict[str, Any]) -> None:
-        """Take one acknowledgement."""
-        if "stored" in told:
-            self.stored.add(told["stored"])
-        elif not self.requested.get(told["requested"]):
-            self.requested[told["requested"]] = told["result"]
-
-    def __bool__(self) -> bool:
-        return bool(self.stored or self.requested)
+    problems: tuple[str, ...]
+    here: frozenset[str]
+    told: Mapping[str, frozenset[EventKind]]
+    proofs: Mapping[bytes, tuple[str, ...]]
+    requests: Mapping[bytes, tuple[bool, dict[str, int | None]]]
 
 
-def promised(log: Path) -> Promises:
-    """Everything that senders had been told at the end of a log."""
-    promises = Promises()
-    for record in read_records(log):
-        if record.op is Op.ACKNOWLEDGED:
-            promises.add(told(record))
-    return promises
+Recall = Callable[[Callable[[], Found]], Found]
+"""Returns what is in the snapshot: by calling what it is given, or because it is known."""
 
 
 class Verifier:
@@ -64,15 +68,17 @@ class Verifier:
         self._sent = {part.name.instance: part.data for part in parts}
         self._destinations = destinations
 
-    def problems(self, data_dir: Path, promises: Promises) -> list[str]:
+    def problems(self, data_dir: Path, promises: Promises, recall: Recall | None = None) -> list[str]:
         """Say everything that is wrong with the store in `data_dir`."""
         if not (data_dir / STORE).exists():
             return ["the store is gone"] if promises else list(self._made(data_dir))
         try:
             with owned(data_dir), opened(data_dir, None) as environment:
-                with environment.reading() as txn:
-                    found = [*check(txn), *self._visible(txn), *self._promised(txn, promises)]
-                return found or list(_writable(environment))
+                found = recall(lambda: self._found(environment)) if recall else self._found(environment)
+                problems = [*found.problems, *self._broken(promises, found)]
+                if not problems:
+                    _take_pages(environment)
+                return problems
         except Exception as error:  # noqa: BLE001 - whatever a store makes its reader raise is a finding
             return [f"{type(error).__name__}: {error}"]
 
@@ -82,6 +88,14 @@ class Verifier:
             yield from check(txn)
             if txn.count(INSTANCES):
                 yield "a new store has instances"
+
+    def _found(self, environment: Environment) -> Found:
+        with environment.reading() as txn:
+            problems = [*check(txn), *self._visible(txn)]
+            here = frozenset(unpack(Instance, value).sop_instance_uid for _, value in txn.rows(INSTANCES))
+            proofs = {bytes(key): unpack(Remembered, value).proofs for key, value in txn.rows(REMEMBERED)}
+            told, requests = _told(txn), dict(_requests(txn))
+        return Found(tuple(problems or _writable(environment)), here, told, proofs, requests)
 
     def _visible(self, txn: Transaction) -> Iterator[str]:
         """Whatever is there is an instance that was sent, with its bytes."""
@@ -96,22 +110,24 @@ class Verifier:
             if len(instance.destinations) != self._destinations or instance.destinations != instance.required:
                 yield f"{uid} goes to {instance.destinations}"
 
-    def _promised(self, txn: Transaction, promises: Promises) -> Iterator[str]:
-        told: dict[str, set[EventKind]] = defaultdict(set)
-        for _, event in read_events(txn, 0, MAX_EVENTS):
-            told[event.sop_instance_uid].add(event.kind)
-        here = {unpack(Instance, value).sop_instance_uid for _, value in txn.rows(INSTANCES)}
-        for uid in here | promises.stored:
-            if EventKind.RECEIVED not in told[uid]:
+    def _broken(self, promises: Promises, found: Found) -> Iterator[str]:
+        """Which promises the snapshot does not keep."""
+        nothing: frozenset[EventKind] = frozenset()
+        for uid in found.here | promises.stored:
+            if EventKind.RECEIVED not in found.told.get(uid, nothing):
                 yield f"{uid} has no event of its arrival"
-        for uid in promises.stored - here:
-            remembered = txn.record(REMEMBERED, uid_key(uid), Remembered)
-            if remembered is None or not all(remembered.proofs) or len(remembered.proofs) != self._destinations:
+        for uid in promises.stored - found.here:
+            proofs = found.proofs.get(uid_key(uid))
+            if proofs is None or not all(proofs) or len(proofs) != self._destinations:
                 yield f"{uid} was acknowledged and is gone"
-            elif not {EventKind.COMMITTED, EventKind.EVICTED} <= told[uid] or not self._destinations:
+            elif not {EventKind.COMMITTED, EventKind.EVICTED} <= found.told.get(uid, nothing) or not self._destinations:
                 yield f"{uid} was let go without the events that tell so"
         for transaction_uid, result in promises.requested.items():
-            yield from _request_kept(txn, transaction_uid, result)
+            request = found.requests.get(uid_key(transaction_uid))
+            if request is None:
+                yield f"the commitment request {transaction_uid} was taken and is gone"
+            elif result is not None and request != (True, result):
+                yield f"the commitment request {transaction_uid} had the result {result} and has {request}"
 
 
 def _same(txn: Transaction, number: int, sent: bytes) -> bool:
@@ -121,27 +137,42 @@ def _same(txn: Transaction, number: int, sent: bytes) -> bool:
     return all(piece == chunk for piece, chunk in zip(pieces, stored, strict=True))
 
 
-def _request_kept(txn: Transaction, transaction_uid: str, result: dict[str, int] | None) -> Iterator[str]:
-    request = read_request(txn, transaction_uid)
-    if request is None:
-        yield f"the commitment request {transaction_uid} was taken and is gone"
-        return
-    found = {each.sop_instance_uid: each.reason for each in references(txn, request.number)}
-    if result is not None and (not request.answered or found != result):
-        yield f"the commitment request {transaction_uid} had the result {result} and has {found}"
+def _told(txn: Transaction) -> dict[str, frozenset[EventKind]]:
+    """The kinds of the events of each instance."""
+    kinds: defaultdict[str, set[EventKind]] = defaultdict(set)
+    for _, event in read_events(txn, 0, MAX_EVENTS):
+        kinds[event.sop_instance_uid].add(event.kind)
+    return {uid: frozenset(each) for uid, each in kinds.items()}
+
+
+def _requests(txn: Transaction) -> Iterator[tuple[bytes, tuple[bool, dict[str, int | None]]]]:
+    for key, value in txn.rows(REQUESTS):
+        request = unpack(CommitmentRequest, value)
+        reasons = {each.sop_instance_uid: each.reason for each in references(txn, request.number)}
+        yield bytes(key), (bool(request.answered), reasons)
 
 
 class _Enough(Exception):
     """Ends a write transaction that is not meant to be committed."""
 
 
-def _writable(environment: Environment) -> Iterator[str]:
-    """Begin a write that takes pages off the free list, and abort it."""
-    try:
-        with environment.writing() as txn:
-            for number in range(4):
-                txn.put(CHUNKS, chunk_key(1 << 60, number), bytes(CHUNK_BYTES))
-            problems = [each for each in check(txn) if "neither recorded" not in each]
-            raise _Enough
-    except _Enough:
-        yield from problems
+@contextmanager
+def _written(environment: Environment) -> Iterator[Transaction]:
+    """A write that has taken pages off the free list, and is aborted at the end."""
+    with suppress(_Enough), environment.writing() as txn:
+        for number in range(_TAKEN_CHUNKS):
+            txn.put(CHUNKS, chunk_key(1 << 60, number), bytes(CHUNK_BYTES))
+        txn.flush()
+        yield txn
+        raise _Enough
+
+
+def _take_pages(environment: Environment) -> None:
+    with _written(environment):
+        pass
+
+
+def _writable(environment: Environment) -> list[str]:
+    """What is wrong inside a write."""
+    with _written(environment) as txn:
+        return [each for each in check(txn) if "neither recorded" not in each]
