@@ -7,19 +7,22 @@ from functools import partial
 from pathlib import Path
 
 import trio
+from msgspec import structs
 
 from edged.app.background import keep_going, tell_failure, tell_paused, while_it_writes
 from edged.app.disk import tell_allocation
+from edged.app.limits import limits_of, server_limits
 from edged.config import Settings
-from edged.config.choices import Evidence
+from edged.config.choices import ClientCertificate, Evidence
 from edged.origin.application import Application, Handler
+from edged.origin.audit import Audit
 from edged.origin.commitment import CheckCommitment, RequestCommitment
 from edged.origin.monitoring import RetrieveCapabilities, Status, health
 from edged.origin.notifications import NotificationConnection
 from edged.origin.retrieve import RetrieveInstance, StoredFile
 from edged.origin.store import StoreTransaction
 from edged.server import TLS, Listener, Server
-from edged.services.bell import Bells
+from edged.services.bell import Bell, Bells
 from edged.services.commitment import CommitmentService
 from edged.services.conflicts import tell_conflicts
 from edged.services.destinations import Routes, left_behind, load_routes
@@ -32,10 +35,11 @@ from edged.services.scrub import Scrub
 from edged.services.state import StateService
 from edged.services.store_instance import FrontDoor
 from edged.services.trimming import keep_trimmed
+from edged.store.budget import INTAKE_BYTES
 from edged.store.store import Store, open_store
 from edged.telemetry.clock import Clock, SystemClock
 from edged.telemetry.conditions import Conditions, Severity
-from edged.telemetry.live import ListenersLive, Live
+from edged.telemetry.live import Live
 from edged.upstream.destination import Surroundings
 from edged.upstream.forwarder import forward
 
@@ -57,6 +61,7 @@ class Parts:
     filling: Filling
     commitment: CommitmentService
     state: StateService
+    audit: Audit
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -65,14 +70,20 @@ class Parts:
 
 
 async def serve(
-    settings: Settings, shutdown: trio.Event, *, task_status: trio.TaskStatus[Parts] = trio.TASK_STATUS_IGNORED
+    settings: Settings,
+    shutdown: trio.Event,
+    *,
+    reload: Bell | None = None,
+    task_status: trio.TaskStatus[Parts] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run a box until `shutdown` is set; `started` gets its parts once it serves.
+    """Run a box until `shutdown` is set; `started` gets its parts once it serves, `reload` asks for new certificates.
 
     Raises StoreError, ListenerError and OSError when it cannot start.
     """
     clock = SystemClock(settings.box.clock)
-    async with open_store(settings.box.data_dir, settings.store.capacity_bytes) as store:
+    limits = server_limits(settings)
+    intake_bytes = INTAKE_BYTES - limits.windows_bytes  # what HTTP/2 has queued counts in the one budget (DESIGN 1.7)
+    async with open_store(settings.box.data_dir, settings.store.capacity_bytes, intake_bytes=intake_bytes) as store:
         parts = await assemble(settings, store, clock)
         journal = Journal(store, clock, parts.bells)
         parts.conditions.listen(journal.condition_turned)
@@ -80,15 +91,20 @@ async def serve(
         store.failure.listen(partial(tell_failure, parts.conditions))
         _raise_standing(parts)
         _raise_left_behind(parts, await store.read(left_behind))
-        server = Server(application_of(parts, handlers_of(parts)), _listeners(settings), tls=_tls(settings))
+        application = application_of(parts, handlers_of(parts))
+        server = Server(application, _listeners(settings), tls=_tls(settings), limits=limits)
         async with trio.open_nursery() as background:
             for job in (journal.keep, *_jobs(parts)):
                 background.start_soon(keep_going, job, parts.conditions)
+            if server.certificates is not None:
+                asked = (reload or Bell()).wait
+                keep = partial(server.certificates.keep, parts.conditions, parts.live, clock, asked=asked)
+                background.start_soon(keep_going, keep, parts.conditions)
             async with trio.open_nursery() as serving:
                 bound = await serving.start(server.run, shutdown)
                 base = settings.origin.base_path.rstrip("/")
                 urls = tuple(each.url + base if "://" in each.url else each.url for each in bound[:-1])
-                parts.live.publish_listeners(ListenersLive(urls=urls))
+                parts.live.publish_listeners(structs.replace(parts.live.listeners, urls=urls))
                 task_status.started(parts)
             background.cancel_scope.cancel()
 
@@ -112,23 +128,26 @@ async def assemble(settings: Settings, store: Store, clock: Clock) -> Parts:
         filling=Filling(store, clock, conditions, live=live),
         commitment=CommitmentService(store, settings.commitment, clock, bells=bells),
         state=StateService(store, settings, routes, clock=clock, live=live),
+        audit=Audit(settings.box.data_dir, settings.access, clock=clock, conditions=conditions),
     )
 
 
 def handlers_of(parts: Parts) -> dict[str, Handler]:
     """Make a handler for every row of `dicomweb.resources` but the notification connections."""
     settings, store = parts.settings, parts.store
-    storing = StoreTransaction(parts.door, parts.filling)
+    limits = limits_of(settings)
+    capabilities = RetrieveCapabilities(parts.state, parts.conditions, settings.access, limits=limits)
+    storing = StoreTransaction(parts.door, parts.filling, audit_patient=settings.access.audit_patient)
     return {
-        "retrieveCapabilities": RetrieveCapabilities(parts.state, parts.conditions, settings.access),
+        "retrieveCapabilities": capabilities,
         "storeInstances": storing,
         "storeStudyInstances": storing,
-        "retrieveInstance": RetrieveInstance(store),
+        "retrieveInstance": RetrieveInstance(store, parts.clock),
         "requestStorageCommitment": RequestCommitment(parts.commitment),
         "checkStorageCommitmentResult": CheckCommitment(parts.commitment),
         "health": health,
         "adminStatus": Status(parts.state, parts.conditions),
-        "adminInstanceFile": StoredFile(store),
+        "adminInstanceFile": StoredFile(store, parts.clock),
     }
 
 
@@ -137,7 +156,9 @@ def application_of(parts: Parts, handlers: Mapping[str, Handler]) -> Application
     settings = parts.settings
     connection = NotificationConnection(NotificationService(parts.store, parts.bells), settings.box.ae_title)
     sockets = {"openNotificationConnection": connection, "openSubscriberConnection": connection}
-    return Application(settings.origin, settings.access, handlers, sockets=sockets)
+    application = Application(settings.origin, settings.access, handlers, sockets=sockets, audit=parts.audit)
+    application.base.control = control_socket(settings)
+    return application
 
 
 def _jobs(parts: Parts) -> list[Callable[[], Awaitable[None]]]:
@@ -158,6 +179,7 @@ def _jobs(parts: Parts) -> list[Callable[[], Awaitable[None]]]:
     forwarding = partial(forward, parts.routes, settings.destinations, box)
     return [
         parts.filling.keep,
+        parts.audit.keep,
         scrub.keep,
         scrub.keep_judging,
         store.keep_readers_checked,
@@ -181,7 +203,8 @@ def _tls(settings: Settings) -> TLS | None:
     origin = settings.origin
     if origin.certificate is None or origin.private_key is None:
         return None
-    return TLS(origin.certificate, origin.private_key, origin.client_ca)
+    required = origin.client_certificate is ClientCertificate.REQUIRED
+    return TLS(origin.certificate, origin.private_key, origin.client_ca, client_required=required)
 
 
 def _raise_standing(parts: Parts) -> None:

@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 
 import sdnotify
 import trio
@@ -35,11 +36,12 @@ async def run_daemon(settings: Settings, say: Callable[[str], None]) -> None:
     """Run a box until SIGTERM or SIGINT; `say` gets the lines that scripts wait for."""
     keep_freed_memory()
     notifier = sdnotify.SystemdNotifier()
-    shutdown = trio.Event()
+    shutdown, reload = trio.Event(), Bell()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_until_signalled, shutdown, notifier, nursery.cancel_scope)
+        nursery.start_soon(_ring_at_hangup, reload)
         async with trio.open_nursery() as running:
-            parts: Parts = await running.start(serve, settings, shutdown)
+            parts: Parts = await running.start(partial(serve, settings, shutdown, reload=reload))
             gc.freeze()  # what is there now stays: else every full collection walks it, a tenth of the work
             for url in parts.urls:
                 say(f"listening on {url}")
@@ -65,6 +67,13 @@ async def _until_signalled(
             log.info("signal %s: stopping; a second one skips the wait", signal.Signals(number).name)
             notifier.notify("STOPPING=1")
             shutdown.set()
+
+
+async def _ring_at_hangup(reload: Bell) -> None:
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        async for _ in signals:
+            log.info("signal SIGHUP: certificates are loaded again; the configuration is read at the start only")
+            reload.ring()
 
 
 async def _status(parts: Parts) -> str:

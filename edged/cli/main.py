@@ -15,6 +15,7 @@ _COMMANDS = {
     "demo": ("edged.cli.demo", "Run a box and a small archive on this machine, real instances flowing."),
     "send": ("edged.cli.send", "Send PS3.10 files by STOW-RS."),
     "status": ("edged.cli.status", "Show how the box is."),
+    "token": ("edged.cli.token", "Make a bearer token or a password for the configuration."),
     "check-config": ("edged.cli.check_config", "Check a configuration file."),
     "check-store": ("edged.cli.check_store", "Check the store of a box that is not running."),
     "export": ("edged.cli.export", "Write the stored instances of a box that is not running as files."),

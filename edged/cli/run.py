@@ -1,5 +1,6 @@
 """`edged run`: the daemon."""
 
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import trio
 
 from edged.app.daemon import run_daemon
 from edged.cli.settings import fail, settings_for
+from edged.config import remarks
 from edged.server import ListenerError
 from edged.store.errors import StoreError
 from edged.telemetry import log
@@ -20,6 +22,8 @@ def command(config: Path | None, log_level: str) -> None:
     """Run until SIGTERM or SIGINT."""
     settings = settings_for(config)
     log.configure(log.Level(log_level))
+    for remark in remarks(settings):
+        logging.getLogger(__name__).info("%s", remark)
     try:
         trio.run(partial(run_daemon, settings, click.echo), strict_exception_groups=True)
     except* (StoreError, ListenerError, OSError) as group:

@@ -6,6 +6,7 @@ once. Each component is handed its own section and nothing else.
 
 from edged.config.choices import (
     AuthKind,
+    ClientCertificate,
     ClockMode,
     Duplicate,
     Evidence,
@@ -19,15 +20,20 @@ from edged.config.choices import (
 )
 from edged.config.credentials import CredentialError, locate, missing_files, read_secret
 from edged.config.loading import ConfigError, default_settings, find, load, parse
+from edged.config.networks import Proxies
+from edged.config.remarks import remarks
+from edged.config.scrypt import PasswordHash
 from edged.config.settings import (
     Access,
     Auth,
     Box,
+    Certificate,
     Commitment,
     Destination,
     DestinationTLS,
     Notifications,
     Origin,
+    Password,
     Settings,
     Store,
     Token,
@@ -38,6 +44,8 @@ __all__ = [
     "Auth",
     "AuthKind",
     "Box",
+    "Certificate",
+    "ClientCertificate",
     "ClockMode",
     "Commitment",
     "ConfigError",
@@ -50,7 +58,10 @@ __all__ = [
     "HTTPVersion",
     "Notifications",
     "Origin",
+    "Password",
+    "PasswordHash",
     "Proof",
+    "Proxies",
     "ReasonVerdict",
     "Role",
     "Settings",
@@ -65,4 +76,5 @@ __all__ = [
     "missing_files",
     "parse",
     "read_secret",
+    "remarks",
 ]

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from edged.config.binds import Scheme, parse_bind
-from edged.config.choices import AuthKind, Duplicate, Evidence, Exemption
+from edged.config.choices import AuthKind, ClientCertificate, Duplicate, Evidence, Exemption, Role
 from edged.config.settings import Destination, Settings
 
 
@@ -27,10 +27,32 @@ def _certificate(settings: Settings) -> Iterator[str]:
         yield "origin.bind: an https listener needs origin.certificate and origin.private_key"
     if origin.client_ca is not None and not speaks_tls:
         yield "origin.client_ca: asks for client certificates, but no listener in origin.bind is https"
+    if origin.client_ca is None and origin.client_certificate is not ClientCertificate.REQUIRED:
+        yield "origin.client_certificate: has no meaning without origin.client_ca"
+
+
+def _credentials_can_be_used(settings: Settings) -> Iterator[str]:
+    origin, access = settings.origin, settings.access
+    if access.certificates and origin.client_ca is None:
+        yield "access.certificate: no client is asked for its certificate without origin.client_ca"
+    for certificate in access.certificates:
+        if (certificate.sha256 is None) == (certificate.subject is None):
+            yield f"access.certificate[{certificate.name}]: give one of sha256 and subject"
+    if access.passwords and not any(_keeps_secrets(bind) for bind in origin.bind):
+        yield "access.password: passwords are taken over TLS or on this machine only, and no listener is either"
+
+
+def _keeps_secrets(bind: str) -> bool:
+    """Whether nobody can listen on the way to this listener; what a descriptor is, is not known here."""
+    parsed = parse_bind(bind)
+    return parsed.scheme is not Scheme.HTTP or not parsed.off_loopback
 
 
 def _nobody_gets_in_by_default(settings: Settings) -> Iterator[str]:
-    """Promise 9: off loopback, TLS and authentication, unless the operator names the exemption."""
+    """Promise 9: off loopback, TLS and authentication, unless the operator names the exemption.
+
+    Naming anonymous roles is one from authentication, for these roles, but nobody gives himself the box with it.
+    """
     if Exemption.ORIGIN in settings.access.plain_off_loopback:
         return
     remedy = 'or name the exemption: access.plain_off_loopback = ["origin"]'
@@ -40,17 +62,36 @@ def _nobody_gets_in_by_default(settings: Settings) -> Iterator[str]:
             continue
         if bind.scheme is not Scheme.HTTPS:
             yield f"origin.bind: {written} can be reached from other machines without TLS; use https, {remedy}"
-        if not settings.access.tokens and settings.origin.client_ca is None:
+        if not _somebody_is_known(settings):
             yield (
                 f"origin.bind: {written} can be reached from other machines without authentication; "
-                f"add an [[access.token]] or origin.client_ca, {remedy}"
+                f"add an [[access.token]], an [[access.password]] or origin.client_ca, {remedy}"
+            )
+        if Role.ADMIN in (settings.access.anonymous or ()):
+            yield (
+                f"access.anonymous: would make everybody who can reach {written} an administrator; "
+                f'take "admin" out of it, {remedy}'
             )
 
 
-def _tokens_differ(settings: Settings) -> Iterator[str]:
-    tokens = settings.access.tokens
-    for name in _repeated(token.name for token in tokens):
-        yield f"access.token[{name}]: the name is used more than once"
+def _somebody_is_known(settings: Settings) -> bool:
+    """Whether there is a credential, nobody can connect without a certificate, or it was said what all may do."""
+    access, origin = settings.access, settings.origin
+    shown = origin.client_ca is not None and origin.client_certificate is ClientCertificate.REQUIRED
+    return bool(access.tokens or access.passwords or access.certificates or shown or access.anonymous)
+
+
+def _credentials_differ(settings: Settings) -> Iterator[str]:
+    access = settings.access
+    tokens = access.tokens
+    credentials = [("token", each.name) for each in tokens]
+    credentials += [("password", each.name) for each in access.passwords]
+    credentials += [("certificate", each.name) for each in access.certificates]
+    for repeated in _repeated(name for _, name in credentials):
+        kind = [kind for kind, name in credentials if name == repeated][-1]
+        yield f"access.{kind}[{repeated}]: the name is used more than once"
+    for shown in _repeated(each.sha256 or each.subject or "" for each in access.certificates):
+        yield f"access.certificate: {shown} stands there more than once"
     for digest in _repeated(token.sha256 for token in tokens):
         names = ", ".join(token.name for token in tokens if token.sha256 == digest)
         yield f"access.token: {names} are the same token"
@@ -106,7 +147,8 @@ def _repeated(names: Iterable[str]) -> list[str]:
 _CHECKS: tuple[tuple[frozenset[str], Callable[[Settings], Iterator[str]]], ...] = (
     (frozenset({"origin"}), _certificate),
     (frozenset({"origin", "access"}), _nobody_gets_in_by_default),
-    (frozenset({"access"}), _tokens_differ),
+    (frozenset({"origin", "access"}), _credentials_can_be_used),
+    (frozenset({"access"}), _credentials_differ),
     (frozenset({"store", "commitment"}), _no_word_is_taken_back),
     (frozenset(), _destinations),
 )

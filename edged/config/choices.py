@@ -24,6 +24,13 @@ class Role(StrEnum):
     MONITOR = "monitor"
 
 
+class ClientCertificate(StrEnum):
+    """`origin.client_certificate`: whether a client must show one, where `client_ca` is set."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
 class Exemption(StrEnum):
     """`access.plain_off_loopback`: the listeners that are exempt from TLS and authentication."""
 

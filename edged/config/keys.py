@@ -16,10 +16,14 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A value: its name in the file, and its reader, which raises ValueError saying what is allowed."""
+    """A value: its name in the file, and its reader, which raises ValueError saying what is allowed.
+
+    What was written for a key that is `secret` is never shown: somebody may have written the secret itself there.
+    """
 
     name: str
     read: Callable[[object], object]
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ drawn conclusions from. Settings made with problems are never given to anybody.
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from edged.config.unavailable import unavailable_keys, unavailable_words
 S = TypeVar("S", bound=msgspec.Struct)
 
 NOT_AVAILABLE = "not available in this version"
+
+_USER_INFO = re.compile(r"//[^/@\"]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,8 @@ class Reader:
 
     def _value(self, entry: Entry, value: object, place: _Place) -> object:
         match entry.mark:
-            case Key(_, read):
-                return self._plain(read, value, place)
+            case Key(_, read, secret):
+                return self._plain(read, value, place, secret=secret)
             case FileKey():
                 return self._plain(self._file, value, place)
             case Table(_, kind):
@@ -86,13 +89,14 @@ class Reader:
             case Tables():
                 return self._sections(entry.mark, value, place)
 
-    def _plain(self, read: Callable[[object], object], value: object, place: _Place) -> object:
+    def _plain(self, read: Callable[[object], object], value: object, place: _Place, *, secret: bool = False) -> object:
         words = unavailable_words(place.section, value)
         self.problems += [f"{place.shown}: {_shown(word)} is {NOT_AVAILABLE}" for word in words]
         try:
             return None if words else read(value)
         except ValueError as error:
-            self.problems.append(f"{place.shown} = {_shown(value)}: {error}")
+            written = "" if secret else f" = {_shown(value)}"
+            self.problems.append(f"{place.shown}{written}: {error}")
             return None
 
     def _file(self, value: object) -> Path | None:
@@ -138,8 +142,8 @@ def _label(mark: Tables, table: object, number: int) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a value as it could have been written, on one line, not longer than fits there."""
-    written = _printable(json.dumps(value, ensure_ascii=False, default=str))
+    """Return a value as it could have been written, on one line, not longer than fits there, no user in its URL."""
+    written = _USER_INFO.sub("//…@", _printable(json.dumps(value, ensure_ascii=False, default=str)))
     return written if len(written) <= 72 else f"{written[:69]}..."
 
 

@@ -17,6 +17,7 @@ from edged.config import values
 from edged.config.binds import binds
 from edged.config.choices import (
     AuthKind,
+    ClientCertificate,
     ClockMode,
     Duplicate,
     Evidence,
@@ -29,6 +30,8 @@ from edged.config.choices import (
     Verify,
 )
 from edged.config.keys import FileKey, Key, Table, Tables
+from edged.config.networks import Proxies, host_names, origins, proxies
+from edged.config.scrypt import PasswordHash
 from edged.config.units import DAY, GIB, KIB, MIB, MINUTE, read_duration
 
 LEAST_CAPACITY_BYTES = 256 * MIB  # below this the reserve leaves no room to work: DESIGN 3
@@ -50,9 +53,15 @@ class Origin(Struct, frozen=True, kw_only=True):
     bind: Annotated[tuple[str, ...], Key("bind", binds)] = ("http://127.0.0.1:8080",)
     base_path: Annotated[str, Key("base_path", values.base_path)] = "/"
     base_url: Annotated[str | None, Key("base_url", values.optional_url)] = None
+    names: Annotated[tuple[str, ...], Key("names", host_names)] = ()
     certificate: Annotated[Path | None, FileKey("certificate")] = None
     private_key: Annotated[Path | None, FileKey("private_key")] = None
     client_ca: Annotated[Path | None, FileKey("client_ca")] = None
+    client_certificate: Annotated[ClientCertificate, Key("client_certificate", values.choice(ClientCertificate))] = (
+        ClientCertificate.REQUIRED
+    )
+    trusted_proxies: Annotated[Proxies, Key("trusted_proxies", proxies)] = Proxies()
+    cors: Annotated[tuple[str, ...], Key("cors", origins)] = ()
     max_requests: Annotated[int, Key("max_requests", values.whole(1, 10_000))] = 100
     max_instance_bytes: Annotated[int, Key("max_instance", values.size(MIB))] = 8 * GIB
 
@@ -60,8 +69,25 @@ class Origin(Struct, frozen=True, kw_only=True):
 class Token(Struct, frozen=True, kw_only=True):
     """[[access.token]]: a bearer token, known by its digest."""
 
-    name: Annotated[str, Key("name", values.name)]
-    sha256: Annotated[str, Key("sha256", values.sha256)]
+    name: Annotated[str, Key("name", values.credential_name)]
+    sha256: Annotated[str, Key("sha256", values.sha256, secret=True)]
+    roles: Annotated[tuple[Role, ...], Key("roles", values.choices(Role, least=1))]
+
+
+class Password(Struct, frozen=True, kw_only=True):
+    """[[access.password]]: a user name and a password, known by its digest."""
+
+    name: Annotated[str, Key("name", values.credential_name)]
+    scrypt: Annotated[PasswordHash, Key("scrypt", PasswordHash.parse, secret=True)]
+    roles: Annotated[tuple[Role, ...], Key("roles", values.choices(Role, least=1))]
+
+
+class Certificate(Struct, frozen=True, kw_only=True):
+    """[[access.certificate]]: a client certificate, by its fingerprint or by a name in it; one of the two is set."""
+
+    name: Annotated[str, Key("name", values.credential_name)]
+    sha256: Annotated[str | None, Key("sha256", values.fingerprint)] = None
+    subject: Annotated[str | None, Key("subject", values.text)] = None
     roles: Annotated[tuple[Role, ...], Key("roles", values.choices(Role, least=1))]
 
 
@@ -70,7 +96,12 @@ class Access(Struct, frozen=True, kw_only=True):
 
     anonymous: Annotated[tuple[Role, ...] | None, Key("anonymous", values.choices(Role))] = None
     plain_off_loopback: Annotated[tuple[Exemption, ...], Key("plain_off_loopback", values.choices(Exemption))] = ()
+    audit: Annotated[bool, Key("audit", values.boolean)] = True
+    audit_size_bytes: Annotated[int, Key("audit_size", values.size(64 * KIB))] = 16 * MIB
+    audit_patient: Annotated[bool, Key("audit_patient", values.boolean)] = False
     tokens: Annotated[tuple[Token, ...], Tables("token", Token)] = ()
+    passwords: Annotated[tuple[Password, ...], Tables("password", Password)] = ()
+    certificates: Annotated[tuple[Certificate, ...], Tables("certificate", Certificate)] = ()
 
 
 class Store(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,9 @@ from edged.config.units import read_size, write_size
 
 E = TypeVar("E", bound=StrEnum)
 
+ANONYMOUS = "anonymous"
+"""What the logs call whoever sends no credential."""
+
 _NAME = re.compile(r"[a-z0-9-]{1,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
@@ -66,6 +69,13 @@ def name(value: object) -> str:
     return value
 
 
+def credential_name(value: object) -> str:
+    """Read the name of whoever holds a credential: none that the logs give to those without one."""
+    if value == ANONYMOUS:
+        raise ValueError(f'"{ANONYMOUS}" is what the logs call whoever sends no credential; write another name')
+    return name(value)
+
+
 def ae_title(value: object) -> str:
     """Read an AE title: PS3.5 6.2, value representation AE."""
     title = value.strip(" ") if isinstance(value, str) else ""
@@ -79,6 +89,14 @@ def sha256(value: object) -> str:
     digest = value.lower() if isinstance(value, str) else ""
     if not _SHA256.fullmatch(digest):
         raise ValueError("write the 64 hexadecimal digits that `sha256sum` prints for the token")
+    return digest
+
+
+def fingerprint(value: object) -> str:
+    """Read the SHA-256 fingerprint of a certificate, with or without colons; it comes out in lower case."""
+    digest = value.replace(":", "").lower() if isinstance(value, str) else ""
+    if not _SHA256.fullmatch(digest):
+        raise ValueError("write the 64 hexadecimal digits that `openssl x509 -noout -fingerprint -sha256` prints")
     return digest
 
 

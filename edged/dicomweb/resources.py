@@ -12,20 +12,36 @@ from http import HTTPStatus
 from typing import Final
 
 from edged.config.choices import Role
+from edged.dicomweb import parameters
+from edged.dicomweb.parameters import Parameter
+from edged.dicomweb.representation import DICOM_JSON, DICOM_XML, OFFERED
 
 _DICOM_PARTS: Final = 'multipart/related; type="application/dicom"'
-_REPORTS: Final = (
-    "application/dicom+json",
-    "application/json",
-    "application/dicom+xml",
-    'multipart/related; type="application/dicom+json"',
-    'multipart/related; type="application/dicom+xml"',
-)
+_DICOM: Final = (_DICOM_PARTS, "application/dicom")
+_REPORTS: Final = tuple(str(media_type) for media_type in OFFERED)
 _WADL: Final = "application/vnd.sun.wadl+xml"
 _JSON: Final = "application/json"
 
-_REFUSED: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-_BUSY: Final = (HTTPStatus.SERVICE_UNAVAILABLE,)
+_ANY: Final = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_URI_TOO_LONG,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
+"""What any request may be answered. Source: PS3.18 Table 8.5-1."""
+
+_STORE: Final = (
+    *_ANY,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+)
+_RESULT: Final = (*_ANY, HTTPStatus.NOT_FOUND, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.GONE)
+_SOCKET: Final = (*_ANY, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.UPGRADE_REQUIRED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +49,9 @@ class Route:
     """One method of one resource.
 
     `roles`: any of them suffices, none means without credentials. `takes` and `offers` are media types, the
-    default first. `listed`: it stands in the capabilities description. A `websocket` is reached by Upgrade.
+    default first. `parameters`: what else a request may carry, and `gives` an answer. `success` comes with a
+    payload, `bare` without, `failure` with a Status Report. `listed`: it stands in the capabilities description.
+    A `websocket` is reached by Upgrade.
     """
 
     name: str
@@ -43,51 +61,59 @@ class Route:
     description: str
     takes: tuple[str, ...] = ()
     offers: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    gives: tuple[Parameter, ...] = ()
     success: tuple[HTTPStatus, ...] = (HTTPStatus.OK,)
-    failure: tuple[HTTPStatus, ...] = _REFUSED
+    bare: tuple[HTTPStatus, ...] = ()
+    failure: tuple[HTTPStatus, ...] = _ANY
     websocket: bool = False
     listed: bool = True
 
     @property
     def segments(self) -> tuple[str, ...]:
         """The template's path segments; a variable one stands in braces."""
-        return _segments(self.template)
+        return segments_of(self.template)
+
+    @property
+    def needs_accept(self) -> bool:
+        """Whether a request without Accept is answered 406 (PS3.18 8.7.5; a store and a WebSocket take it as any)."""
+        return HTTPStatus.NOT_ACCEPTABLE in self.failure and not self.websocket
 
 
 @cache
-def _segments(template: str) -> tuple[str, ...]:
+def segments_of(template: str) -> tuple[str, ...]:
+    """Return a template's path segments."""
     return tuple(segment for segment in template.split("/") if segment)
 
 
-_STORE_STATUSES: Final = (
-    *_REFUSED,
-    HTTPStatus.CONFLICT,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    *_BUSY,
+RETRIEVE_CAPABILITIES: Final = Route(
+    name="retrieveCapabilities",
+    method="OPTIONS",
+    template="/",
+    roles=frozenset(Role),
+    description="Retrieve Capabilities (PS3.18 8.9); in JSON with the state of the box for its monitors.",
+    offers=(_WADL, _JSON),
+    parameters=(parameters.ACCEPT_CHARSET, parameters.IF_NONE_MATCH),
+    gives=(parameters.ETAG,),
+    bare=(HTTPStatus.NOT_MODIFIED,),
+    failure=(*_ANY, HTTPStatus.NOT_ACCEPTABLE),
+    listed=False,
 )
+"""The row of the service itself; every resource that is listed, and every level above one, answers alike."""
 
 ROUTES: Final = (
-    Route(
-        name="retrieveCapabilities",
-        method="OPTIONS",
-        template="/",
-        roles=frozenset(Role),
-        description="Retrieve Capabilities (PS3.18 8.9); in JSON with the state of the box for its monitors.",
-        offers=(_WADL, _JSON),
-        success=(HTTPStatus.OK, HTTPStatus.NOT_MODIFIED),
-        failure=(*_REFUSED, HTTPStatus.NOT_ACCEPTABLE),
-        listed=False,
-    ),
+    RETRIEVE_CAPABILITIES,
     Route(
         name="openNotificationConnection",
         method="GET",
         template="/",
         roles=frozenset({Role.MONITOR, Role.ADMIN}),
         description="Open Notification Connection by WebSocket: event reports from now on (PS3.18 8.10.4).",
-        offers=("application/dicom+json", "application/dicom+xml"),
-        success=(HTTPStatus.SWITCHING_PROTOCOLS,),
-        failure=(*_REFUSED, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.UPGRADE_REQUIRED, *_BUSY),
+        offers=(str(DICOM_JSON), str(DICOM_XML)),
+        parameters=parameters.WEBSOCKET,
+        success=(),
+        bare=(HTTPStatus.SWITCHING_PROTOCOLS,),
+        failure=_SOCKET,
         websocket=True,
     ),
     Route(
@@ -96,9 +122,11 @@ ROUTES: Final = (
         template="/subscribers/{requester}",
         roles=frozenset({Role.MONITOR, Role.ADMIN}),
         description="Open Notification Connection of a named requester: resumes where it acknowledged.",
-        offers=("application/dicom+json", "application/dicom+xml"),
-        success=(HTTPStatus.SWITCHING_PROTOCOLS,),
-        failure=(*_REFUSED, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.UPGRADE_REQUIRED, *_BUSY),
+        offers=(str(DICOM_JSON), str(DICOM_XML)),
+        parameters=parameters.WEBSOCKET,
+        success=(),
+        bare=(HTTPStatus.SWITCHING_PROTOCOLS,),
+        failure=_SOCKET,
         websocket=True,
     ),
     Route(
@@ -107,10 +135,12 @@ ROUTES: Final = (
         template="/studies",
         roles=frozenset({Role.STORE}),
         description="Store Instances of any study (PS3.18 10.5).",
-        takes=(_DICOM_PARTS, "application/dicom"),
+        takes=_DICOM,
         offers=_REPORTS,
+        parameters=(parameters.CONTENT_ENCODING, parameters.ACCEPT_ENCODING),
+        gives=(parameters.LOCATION, parameters.CONTENT_LOCATION),
         success=(HTTPStatus.OK, HTTPStatus.ACCEPTED),
-        failure=_STORE_STATUSES,
+        failure=_STORE,
     ),
     Route(
         name="storeStudyInstances",
@@ -118,10 +148,12 @@ ROUTES: Final = (
         template="/studies/{study}",
         roles=frozenset({Role.STORE}),
         description="Store Instances of one study (PS3.18 10.5).",
-        takes=(_DICOM_PARTS, "application/dicom"),
+        takes=_DICOM,
         offers=_REPORTS,
+        parameters=(parameters.CONTENT_ENCODING, parameters.ACCEPT_ENCODING),
+        gives=(parameters.LOCATION, parameters.CONTENT_LOCATION),
         success=(HTTPStatus.OK, HTTPStatus.ACCEPTED),
-        failure=_STORE_STATUSES,
+        failure=_STORE,
     ),
     Route(
         name="retrieveInstance",
@@ -129,9 +161,12 @@ ROUTES: Final = (
         template="/studies/{study}/series/{series}/instances/{instance}",
         roles=frozenset({Role.READ}),
         description="Retrieve Instance (PS3.18 10.4).",
-        offers=(_DICOM_PARTS, "application/dicom"),
-        success=(HTTPStatus.OK, HTTPStatus.NOT_MODIFIED),
-        failure=(*_REFUSED, HTTPStatus.NOT_FOUND, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.GONE, *_BUSY),
+        offers=_DICOM,
+        parameters=(*parameters.NEGOTIATED, *parameters.CONDITIONAL, *parameters.RANGED),
+        gives=(parameters.ETAG, parameters.LAST_MODIFIED, parameters.ACCEPT_RANGES),
+        success=(HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT),
+        bare=(HTTPStatus.NOT_MODIFIED,),
+        failure=(*_RESULT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
     ),
     Route(
         name="requestStorageCommitment",
@@ -141,8 +176,10 @@ ROUTES: Final = (
         description="Request Storage Commitment (PS3.18 13.4).",
         takes=_REPORTS,
         offers=_REPORTS,
-        success=(HTTPStatus.OK, HTTPStatus.ACCEPTED),
-        failure=_STORE_STATUSES,
+        parameters=(*parameters.NEGOTIATED_TEXT, parameters.CONTENT_ENCODING),
+        gives=(parameters.RETRY_AFTER,),
+        bare=(HTTPStatus.ACCEPTED,),
+        failure=_STORE,
     ),
     Route(
         name="checkStorageCommitmentResult",
@@ -151,8 +188,10 @@ ROUTES: Final = (
         roles=frozenset({Role.STORE}),
         description="Check the result of a storage commitment request (PS3.18 13.5).",
         offers=_REPORTS,
-        success=(HTTPStatus.OK, HTTPStatus.ACCEPTED),
-        failure=(*_REFUSED, HTTPStatus.NOT_FOUND, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.GONE, *_BUSY),
+        parameters=parameters.NEGOTIATED_TEXT,
+        gives=(parameters.RETRY_AFTER,),
+        bare=(HTTPStatus.ACCEPTED,),
+        failure=_RESULT,
     ),
     Route(
         name="health",
@@ -161,7 +200,6 @@ ROUTES: Final = (
         roles=frozenset(),
         description="Tells whether the daemon serves requests.",
         offers=("text/plain",),
-        failure=_BUSY,
         listed=False,
     ),
     Route(
@@ -180,7 +218,7 @@ ROUTES: Final = (
         roles=frozenset({Role.ADMIN}),
         description="The stored bytes of an instance, exactly as they arrived.",
         offers=("application/dicom",),
-        failure=(*_REFUSED, HTTPStatus.NOT_FOUND),
+        failure=(*_ANY, HTTPStatus.NOT_FOUND),
         listed=False,
     ),
 )

@@ -2,15 +2,18 @@
 
 A path is split before it is percent-decoded, so that an encoded slash stays part of its segment. A path
 that cannot be decoded, or has an empty, "." or ".." segment, names nothing. One slash at the end is
-forgiven. Which methods a resource has is asked of the match, for 405 and Allow.
+forgiven. The rows of `resources` are made into a tree once, so that a path costs one step for each segment; of a
+fixed and a variable segment the fixed one is taken, and there is no way back.
+Every resource answers OPTIONS, and so does a level above one that is listed (PS3.18 8.9, Annex H).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-from edged.dicomweb.resources import ROUTES, Route
+from edged.config.choices import Role
+from edged.dicomweb.resources import RETRIEVE_CAPABILITIES, ROUTES, Route, segments_of
 
 MAX_PATH: Final = 4096  # 3 UIDs and their names are 240 characters
 
@@ -18,16 +21,17 @@ _HEXADECIMAL: Final = frozenset("0123456789abcdefABCDEF")
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """A resource by its methods, and the values of its template's variables."""
+class Resource:
+    """What paths of one form name, by its methods; `listed`: it has a capabilities description."""
 
+    template: str
     methods: Mapping[str, Route]
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    listed: bool
 
-    def route(self, method: str) -> Route | None:
-        """Return the row of a method, GET's for HEAD; None means 405 (PS3.18 8.5)."""
-        route = self.methods.get("GET" if method == "HEAD" else method)
-        return None if route and route.websocket and method == "HEAD" else route
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The names of the template's variables, in their order."""
+        return tuple(segment[1:-1] for segment in segments_of(self.template) if segment.startswith("{"))
 
     @property
     def allow(self) -> str:
@@ -36,32 +40,102 @@ class Match:
         return ", ".join(sorted([*self.methods, *(["HEAD"] if plain_get else [])]))
 
 
-def match(path: str, routes: Sequence[Route] = ROUTES) -> Match | None:
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The resource that a path names, and the values of its template's variables."""
+
+    resource: Resource
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def route(self, method: str) -> Route | None:
+        """Return the row of a method, GET's for HEAD; None means 405 (PS3.18 8.5)."""
+        route = self.resource.methods.get("GET" if method == "HEAD" else method)
+        return None if route and route.websocket and method == "HEAD" else route
+
+    @property
+    def allow(self) -> str:
+        """The value of the Allow header field. Source: RFC 9110 10.2.1."""
+        return self.resource.allow
+
+
+@dataclass(slots=True)
+class _Level:
+    """What may follow a path's beginning, and what stands there itself."""
+
+    resource: Resource | None = None
+    variables: tuple[str, ...] = ()
+    fixed: dict[str, "_Level"] = field(default_factory=dict)
+    variable: "_Level | None" = None
+
+    def below(self, segment: str) -> "_Level":
+        """Return the level that a template's segment leads to, new if need be."""
+        if not segment.startswith("{"):
+            return self.fixed.setdefault(segment, _Level())
+        self.variable = self.variable or _Level()
+        return self.variable
+
+
+class ResourceTree:
+    """Resources by path."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._root = _Level()
+        for resource in resources_of(routes):
+            level = self._root
+            for segment in segments_of(resource.template):
+                level = level.below(segment)
+            level.resource, level.variables = resource, resource.variables
+
+    def match(self, path: str) -> Match | None:
+        """Return the resource that a path names, or None: 404."""
+        segments = split_path(path)
+        if segments is None:
+            return None
+        level, values = self._root, list[str]()
+        for segment in segments:
+            following = level.fixed.get(segment)
+            if following is None:
+                following = level.variable
+                values.append(segment)
+            if following is None:
+                return None
+            level = following
+        if level.resource is None:
+            return None
+        return Match(level.resource, dict(zip(level.variables, values, strict=True)))
+
+
+def resources_of(routes: Sequence[Route]) -> Iterable[Resource]:
+    """Yield every resource of the rows, and every level above a listed one, each with its OPTIONS."""
+    templates = dict.fromkeys(above for route in routes for above in _levels(route))
+    for template in templates:
+        own = {route.method: route for route in routes if route.template == template}
+        listed = any(route.listed and template in _levels(route) for route in routes)
+        if own or listed:
+            yield Resource(template, {"OPTIONS": _options(template, own, listed), **own}, listed)
+
+
+def match(path: str) -> Match | None:
     """Return the resource that a path below the base path names, or None: 404.
 
     `path` is as it was sent, percent-encoded, without query. Source: RFC 3986 2.4, 3.3.
     """
-    segments = split_path(path)
-    if segments is None:
-        return None
-    found = [route for route in routes if _fits(route.segments, segments)]
-    if not found:
-        return None
-    parameters = {
-        name[1:-1]: value for name, value in zip(found[0].segments, segments, strict=True) if name.startswith("{")
-    }
-    return Match({route.method: route for route in found}, parameters)
+    return _TREE.match(path)
 
 
 def split_path(path: str) -> tuple[str, ...] | None:
     """Return a path's decoded segments; None if it is not a path that may name something."""
     if not path.startswith("/") or len(path) > MAX_PATH:
         return None
-    parts = path[1:].removesuffix("/").split("/")
-    if parts == [""]:
-        return () if path == "/" else None
-    segments = [_decoded(part) for part in parts]
-    return None if any(segment in (None, "", ".", "..") for segment in segments) else tuple(map(str, segments))
+    if path == "/":
+        return ()
+    segments = []
+    for part in path[1:].removesuffix("/").split("/"):
+        segment = part if "%" not in part and part.isprintable() else _decoded(part)
+        if segment in (None, "", ".", ".."):
+            return None
+        segments.append(str(segment))
+    return tuple(segments)
 
 
 def url_of(base_url: str, template: str, **parameters: str) -> str:
@@ -70,10 +144,18 @@ def url_of(base_url: str, template: str, **parameters: str) -> str:
     return base_url.rstrip("/") + template.format_map(values)
 
 
-def _fits(template: tuple[str, ...], segments: tuple[str, ...]) -> bool:
-    return len(template) == len(segments) and all(
-        wanted.startswith("{") or wanted == segment for wanted, segment in zip(template, segments, strict=True)
-    )
+def _levels(route: Route) -> tuple[str, ...]:
+    """Return the templates of a row's resource and of what stands above it, from the service's base on."""
+    return tuple("/" + "/".join(route.segments[:depth]) for depth in range(len(route.segments) + 1))
+
+
+def _options(template: str, own: Mapping[str, Route], listed: bool) -> Route:
+    """Return the row of a resource's OPTIONS; about one that is not listed may ask who may use it."""
+    roles = RETRIEVE_CAPABILITIES.roles
+    if not listed:
+        users = [route.roles for route in own.values()]
+        roles = frozenset[Role]().union(*users) if all(users) else frozenset()
+    return replace(RETRIEVE_CAPABILITIES, template=template, roles=roles)
 
 
 def _decoded(part: str) -> str | None:
@@ -85,3 +167,6 @@ def _decoded(part: str) -> str | None:
     except UnicodeError:
         return None
     return text if text.isprintable() else None
+
+
+_TREE: Final = ResourceTree(ROUTES)

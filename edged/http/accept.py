@@ -1,4 +1,4 @@
-"""Content negotiation by the Accept header field.
+"""Media ranges, and negotiation by the Accept header field alone.
 
 Each offered type gets the weight of the most specific range that covers it; the greatest weight
 wins and, between equals, the order of the offer (the origin server's preference, its default
@@ -7,19 +7,17 @@ first). Ranges that cannot be read are ignored, as PS3.18 8.7.7 wants. For multi
 Syntax. Parameters that only say how a message is written (boundary, charset, …) do not take part.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from edged.http.fields import split_quoted
+from edged.http.fields import parse_weight, split_quoted
 from edged.http.media_type import MediaType, MediaTypeError, parse_media_type
 
 MAX_RANGES: Final = 100  # browsers send about ten; keeps matching cheap
 
 _ANY: Final = "*"
-_QUALITY: Final = re.compile(r"0(?:\.\d*)?|1(?:\.0*)?|\.\d+", re.ASCII)
 _NOT_MATCHED: Final = frozenset({"q", "boundary", "charset", "start", "start-info"})
 
 _Specificity = tuple[int, int, int]
@@ -35,9 +33,35 @@ class MediaRange:
 
 @lru_cache(maxsize=32)
 def parse_accept(header: str) -> tuple[MediaRange, ...]:
-    """Read an Accept field value; elements that are not valid are left out. Source: RFC 9110 12.5.1."""
-    elements = [element for element in split_quoted(header, ",") if element][:MAX_RANGES]
-    return tuple(media_range for element in elements if (media_range := _media_range(element)))
+    """Read an Accept field value; elements that are not valid, or after MAX_RANGES, are left out.
+
+    Source: RFC 9110 12.5.1.
+    """
+    elements = split_quoted(header, ",", most=MAX_RANGES)
+    return tuple(media_range for element in elements if element and (media_range := parse_media_range(element)))
+
+
+def parse_media_range(element: str) -> MediaRange | None:
+    """Read one element of an Accept list; None if it is not valid. Source: RFC 9110 12.5.1."""
+    if element.partition(";")[0].strip() == _ANY:  # java.net.HttpURLConnection sends a lone star
+        element = element.replace(_ANY, "*/*", 1)
+    try:
+        media_type = parse_media_type(element)
+    except MediaTypeError:
+        return None
+    weight = parse_weight(media_type.parameters.get("q", "1"))
+    if weight is None or (media_type.type == _ANY and media_type.subtype != _ANY):
+        return None
+    return MediaRange(media_type, weight)
+
+
+def most_specific(ranges: Sequence[MediaRange], offer: MediaType) -> MediaRange | None:
+    """Return the range that decides about an offered type, the most specific that covers it, or None.
+
+    Between equally specific ones the greatest weight decides. Source: RFC 9110 12.5.1, PS3.18 8.7.8.1.
+    """
+    covering = [(specificity, each) for each in ranges if (specificity := _specificity(offer, each.media_type))]
+    return max(covering, key=lambda pair: (pair[0], pair[1].weight))[1] if covering else None
 
 
 def choose(header: str | None, offered: Sequence[MediaType]) -> MediaType | None:
@@ -49,32 +73,10 @@ def choose(header: str | None, offered: Sequence[MediaType]) -> MediaType | None
     ranges = parse_accept(header or "")
     best, best_weight = None, 0.0
     for offer in offered:
-        weight = _weight(offer, ranges)
-        if weight > best_weight:
-            best, best_weight = offer, weight
+        decisive = most_specific(ranges, offer)
+        if decisive is not None and decisive.weight > best_weight:
+            best, best_weight = offer, decisive.weight
     return best
-
-
-def _media_range(element: str) -> MediaRange | None:
-    if element.partition(";")[0].strip() == _ANY:  # java.net.HttpURLConnection sends a lone star
-        element = element.replace(_ANY, "*/*", 1)
-    try:
-        media_type = parse_media_type(element)
-    except MediaTypeError:
-        return None
-    weight = media_type.parameters.get("q", "1")
-    if not _QUALITY.fullmatch(weight) or (media_type.type == _ANY and media_type.subtype != _ANY):
-        return None
-    return MediaRange(media_type, float(weight))
-
-
-def _weight(offer: MediaType, ranges: Sequence[MediaRange]) -> float:
-    covering = [
-        (specificity, media_range.weight)
-        for media_range in ranges
-        if (specificity := _specificity(offer, media_range.media_type))
-    ]
-    return max(covering)[1] if covering else 0.0
 
 
 def _specificity(offer: MediaType, wanted: MediaType) -> _Specificity | None:

@@ -15,6 +15,7 @@ from typing import Final
 from edged.http.fields import TOKEN, WHITESPACE, has_control_characters, quote, split_quoted, unquote
 
 MAX_LENGTH: Final = 8192  # as much as one header field may have; keeps an absurd value cheap
+MAX_PARAMETERS: Final = 32  # the Standard knows about ten
 
 
 class MediaTypeError(ValueError):
@@ -47,10 +48,12 @@ def parse_media_type(value: str) -> MediaType:
     """Read a media type. Raises MediaTypeError. Source: RFC 9110 8.3.1, RFC 2387."""
     if len(value) > MAX_LENGTH or has_control_characters(value):
         raise MediaTypeError("not a media type")
-    essence, *rest = split_quoted(value, ";")
+    essence, *rest = split_quoted(value, ";", most=MAX_PARAMETERS + 2)
     kind, slash, subtype = essence.partition("/")
     if not (slash and TOKEN.fullmatch(kind) and TOKEN.fullmatch(subtype)):
         raise MediaTypeError(f"not a media type: {essence[:80]!r}")
+    if len(rest) > MAX_PARAMETERS:
+        raise MediaTypeError(f"more than {MAX_PARAMETERS} parameters")
     parameters: dict[str, str] = {}
     for piece in rest:
         name, text = _parameter(piece)

@@ -1,4 +1,8 @@
-"""The storage commitment transactions: Request and Result Check (PS3.18 13.4, 13.5)."""
+"""The storage commitment transactions: Request and Result Check (PS3.18 13.4, 13.5).
+
+The form of the answer is chosen before anything is done: for a check 406 says that there is none, a request gets the
+default form then, because what it asks for has been taken. An error of the store is the application's to answer.
+"""
 
 import hashlib
 from http import HTTPStatus
@@ -13,17 +17,27 @@ from edged.dicomweb.commitment_report import (
     commitment_response,
     parse_commitment_request,
 )
-from edged.dicomweb.representation import DICOM_JSON, OFFERED, write_data_set
-from edged.http.accept import choose
+from edged.dicomweb.representation import OFFERED, write_data_set
 from edged.http.media_type import MediaType
+from edged.origin.bodies import read_whole
 from edged.origin.exchange import Reply, Request, refusal
+from edged.origin.forms import VARY, chosen, chosen_leniently
 from edged.services.commitment import CommitmentService, DuplicateTransactionError, Result
 from edged.store.commitments import COMMITTED
-from edged.store.errors import StoreError
 from edged.store.records import Reference as StoredReference
 
 MAX_REQUEST_BYTES = 8 << 20
 MAX_REFERENCES = 20_000
+TAKEN = frozenset(
+    {
+        "application/dicom+json",
+        "application/dicom+xml",
+        "application/json",
+        "application/xml",
+        "text/xml",
+        "multipart/related",
+    }
+)
 LOOK_AGAIN_S = 10
 """Retry-After of a 202: an uplink rarely proves anything faster."""
 
@@ -39,7 +53,9 @@ class RequestCommitment:
         transaction_uid = request.params["transactionUID"]
         if not is_uid(transaction_uid):
             raise refusal(HTTPStatus.BAD_REQUEST, "The Transaction UID is not a UID.")
-        body = await request.read(MAX_REQUEST_BYTES)
+        _require_taken(request.header("content-type"))
+        media_type = chosen_leniently(request.wishes, OFFERED)
+        body = await read_whole(request, MAX_REQUEST_BYTES)
         wanted = _parse(body, request.header("content-type"))
         try:
             result = await self._service.request(
@@ -50,10 +66,7 @@ class RequestCommitment:
             )
         except DuplicateTransactionError as error:
             raise refusal(HTTPStatus.CONFLICT, "This Transaction UID is in use.") from error
-        except StoreError as error:
-            detail = "The box cannot take the request now."
-            raise refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, temporary=True, retry_after=60) from error
-        return _reply(result, choose(request.header("accept"), OFFERED) or DICOM_JSON)
+        return _reply(result, media_type)
 
 
 class CheckCommitment:
@@ -64,16 +77,20 @@ class CheckCommitment:
 
     async def __call__(self, request: Request) -> Reply:
         """Answer with the result, or with 202 while there is none."""
-        media_type = choose(request.header("accept"), OFFERED)
-        if media_type is None:
-            available = ", ".join(str(each) for each in OFFERED)
-            raise refusal(HTTPStatus.NOT_ACCEPTABLE, f"The result is available as {available}.")
+        media_type = chosen(request.wishes, OFFERED)
         result = await self._service.result(request.params["transactionUID"])
         if result is None:
             raise refusal(HTTPStatus.NOT_FOUND, "No request was made with this Transaction UID.")
         if result.request.purged:
             raise refusal(HTTPStatus.GONE, "The result of this request is no longer kept. Ask again with a new UID.")
         return _reply(result, media_type)
+
+
+def _require_taken(content_type: str | None) -> None:
+    """Refuse what only a form or a script of a web page would send; what has no type is told by its content."""
+    if content_type is not None and content_type.partition(";")[0].strip().lower() not in TAKEN:
+        detail = "A Storage Commitment Request is DICOM JSON or the Native DICOM Model: application/dicom+json or +xml."
+        raise refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
 
 
 def _parse(body: bytes, content_type: str | None) -> CommitmentRequest:
@@ -115,4 +132,4 @@ def _reply(result: Result, media_type: MediaType) -> Reply:
         if each.reason is not None and each.reason != COMMITTED
     }
     written = write_data_set(commitment_response(CommitmentRequest(form, references), failed), media_type)
-    return Reply(HTTPStatus.OK, (("content-type", written.content_type),), written.body)
+    return Reply(HTTPStatus.OK, (("content-type", written.content_type), VARY), written.body)

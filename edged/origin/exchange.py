@@ -1,9 +1,10 @@
 """One HTTP exchange in ASGI terms: what was asked, read lazily; what is answered, whole or streamed.
 
-A body that breaks off is `ClientGone`, never its end: half a request must not look like a short one.
+A body that breaks off is `ClientGone`, never its end: half a request must not look like a short one. It comes here as
+it was sent; `bodies` undoes its content coding.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -11,7 +12,14 @@ from typing import Any
 
 import trio
 
+from edged.dicomweb.negotiation import Wishes, wishes_of
+from edged.dicomweb.resources import Route
+from edged.http.forwarded import NOTHING_SAID, Forwarded
 from edged.http.problem import Problem, render
+from edged.http.query import Query
+from edged.origin.audit import Outcome
+from edged.origin.requester import NOBODY, Requester
+from edged.telemetry.request import current_request_id
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -24,7 +32,8 @@ SKIP_WITHIN_S = 1.0
 BEGINNING_BYTES = 1024
 """What of an unwanted body is read on so that its connection can be kept: reading more costs more than a new one."""
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+NO_QUERY = Query()
+
 _WITHOUT_LENGTH = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _MOST_DIGITS = 30
 
@@ -53,13 +62,24 @@ class Reply:
 
 @dataclass(slots=True)
 class Request:
-    """A request below the service's base URI."""
+    """A request below the service's base URI, and what is found out about it on its way to its handler.
+
+    `path` is as it was sent, "" outside of the base path; `base_url` is without a slash at its end. `said` is what
+    trusted proxies told, `params` are the variables of the path. `query` has the parameters that the resource knows;
+    `ignored` names the others. A handler leaves in `outcomes` what the audit log gets to know.
+    """
 
     scope: Scope
     receive: Receive
     path: str
     base_url: str
+    said: Forwarded = NOTHING_SAID
+    route: Route | None = None
     params: dict[str, str] = field(default_factory=dict)
+    query: Query = NO_QUERY
+    ignored: tuple[str, ...] = ()
+    requester: Requester = NOBODY
+    outcomes: tuple[Outcome, ...] = ()
     _headers: dict[str, str] = field(default_factory=dict)
     _taken: int = 0
     _ended: bool = False
@@ -74,9 +94,19 @@ class Request:
         return self._headers.get(name)
 
     @property
+    def fields(self) -> Mapping[str, str]:
+        """The header fields by lower-case name."""
+        return self._headers
+
+    @property
     def header_names(self) -> Collection[str]:
         """The names of all header fields, in lower case."""
         return self._headers.keys()
+
+    @property
+    def wishes(self) -> Wishes:
+        """What the answer may look like."""
+        return wishes_of(self._headers, self.query)
 
     @property
     def content_length(self) -> int | None:
@@ -113,20 +143,6 @@ class Request:
                     if self._taken > most:
                         return
 
-    async def read(self, limit: int) -> bytes:
-        """Return the whole body; raises Refusal (413) beyond `limit` bytes, and ClientGone."""
-        detail = f"This resource takes at most {limit} bytes."
-        too_large = Refusal(Problem(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail=detail))
-        if (self.content_length or 0) > limit:
-            raise too_large
-        gathered = bytearray()
-        async with aclosing(self.body()) as pieces:
-            async for piece in pieces:
-                gathered += piece
-                if len(gathered) > limit:
-                    raise too_large
-        return bytes(gathered)
-
 
 def refusal(status: HTTPStatus, detail: str, *, temporary: bool = False, retry_after: int | None = None) -> Refusal:
     """Make the Refusal that says this."""
@@ -135,7 +151,7 @@ def refusal(status: HTTPStatus, detail: str, *, temporary: bool = False, retry_a
 
 def report(problem: Problem, accept: str | None, headers: Headers = ()) -> Reply:
     """Render a Status Report for whoever asked."""
-    rendered = render(problem, accept)
+    rendered = render(problem, accept, current_request_id() or None)
     return Reply(rendered.status, rendered.headers + headers, rendered.body)
 
 
@@ -173,22 +189,3 @@ async def _beginning(pieces: AsyncGenerator[bytes | memoryview, None]) -> bytes:
         if len(taken) > BEGINNING_BYTES:
             break
     return bytes(taken)
-
-
-def public_base_url(scope: Scope, base_path: str, configured: str | None) -> str:
-    """Return the service's Base URI as whoever asked can reach it, without a slash at the end."""
-    if configured:
-        return configured.rstrip("/")
-    scheme = {"ws": "http", "wss": "https"}.get(str(scope["scheme"]), str(scope["scheme"]))
-    host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-    server = scope.get("server") or ("localhost", None)
-    port = server[1]
-    if not host:
-        host = f"[{server[0]}]" if ":" in server[0] else server[0]
-    if not _has_port(host) and port and port != _DEFAULT_PORTS.get(scheme):
-        host = f"{host}:{port}"
-    return f"{scheme}://{host}{base_path.rstrip('/')}"
-
-
-def _has_port(host: str) -> bool:
-    return host.rpartition(":")[2].isdigit() and not host.endswith("]")

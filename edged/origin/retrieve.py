@@ -1,33 +1,44 @@
 """Retrieve of one stored instance (PS3.18 10.4), and its stored bytes for administrators.
 
-Multipart is the default, single part on request. The length is known before the first byte; when the store no longer
-has a chunk the transfer is cut, so that a shortened file is never taken for a whole one.
+Multipart is the default, single part on request; an instance is offered in the one transfer syntax that it leaves in.
+When the store no longer has a chunk the transfer is cut, so that a shortened file is never taken for a whole one.
+What is not here is 404, and so is what cannot be a UID, for it names nothing; what was here and was let go is 410.
+The date of an instance is when it was received. It is not told while the clock cannot be believed: an instance that
+takes the place of another might seem the older one.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from functools import partial
 from http import HTTPStatus
 
-from edged.http.accept import choose
-from edged.http.conditional import matches_if_none_match, strong_etag
+from edged.dicomweb.media_types import TRANSFER_SYNTAX
+from edged.dicomweb.negotiation import NegotiationError, Selection, negotiate
+from edged.dicomweb.routing import url_of
 from edged.http.media_type import MediaType
-from edged.http.multipart_writer import PART_TAIL, MultipartWriter
-from edged.origin.exchange import Reply, Request, refusal
-from edged.services.retrieve import WebForm, stored_pieces
+from edged.origin.exchange import Refusal, Reply, Request, refusal
+from edged.origin.payload import Part, Payload, multipart, single_part
+from edged.origin.payload_reply import reply_with
+from edged.services.notifications import INSTANCE
+from edged.services.retrieve import StoredForm, WebForm, was_evicted
 from edged.store.instances import find_instance
 from edged.store.records import Instance
 from edged.store.store import Store
+from edged.store.transaction import Transaction
+from edged.telemetry.clock import Clock
+
+_DICOM = "application/dicom"
 
 
 class RetrieveInstance:
     """GET /studies/{study}/series/{series}/instances/{instance}."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
 
     async def __call__(self, request: Request) -> Reply:
-        """Answer with the instance in the form that leaves (DICOM.md §1)."""
+        """Answer with the instance in the form that leaves (DICOM.md §1).
+
+        Raises Refusal: 400, 404, 406, 410, 412, 416.
+        """
         number, instance = await _find(self._store, request.params["instance"])
         if (instance.study_instance_uid, instance.series_instance_uid) != (
             request.params["study"],
@@ -35,74 +46,63 @@ class RetrieveInstance:
         ):
             raise _not_found()
         form = WebForm(self._store, number, instance)
-        media_type = choose(request.header("accept"), _offered(form))
-        if media_type is None:
-            available = "; or ".join(str(offer) for offer in _offered(form))
-            raise refusal(HTTPStatus.NOT_ACCEPTABLE, f"This instance is available as {available}.")
-        multipart = media_type.essence == "multipart/related"
-        etag = strong_etag(form.digest + (b"m" if multipart else b"s"))
-        if matches_if_none_match(request.header("if-none-match"), etag):
-            return Reply(HTTPStatus.NOT_MODIFIED, (("etag", etag),))
-        return _multipart(request, form, etag) if multipart else _single(form, etag)
+        selection = _negotiated(request, form)
+        payload = _payload(request, form, selection, modified=_modified(instance, self._clock))
+        return reply_with(request, payload, self._clock.wall())
 
 
 class StoredFile:
     """GET /admin/instances/{uid}/file: exactly the bytes that came in."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
 
     async def __call__(self, request: Request) -> Reply:
-        """Answer with the stored bytes."""
+        """Answer with the stored bytes. Raises Refusal: 404, 410, 412, 416."""
         number, instance = await _find(self._store, request.params["uid"])
-        headers = (("content-type", "application/dicom"), ("content-length", str(instance.size)))
-        return Reply(HTTPStatus.OK, headers, partial(stored_pieces, self._store, number, instance))
+        part = Part(
+            StoredForm(self._store, number, instance),
+            MediaType("application", "dicom"),
+            request.base_url + request.path,
+        )
+        payload = single_part(part, modified=_modified(instance, self._clock))
+        return reply_with(request, payload, self._clock.wall())
 
 
 async def _find(store: Store, uid: str) -> tuple[int, Instance]:
-    found = await store.read(partial(find_instance, sop_instance_uid=uid))
+    def look(txn: Transaction) -> tuple[int, Instance] | None:
+        found = find_instance(txn, uid)
+        if found is None and was_evicted(txn, uid):
+            raise refusal(HTTPStatus.GONE, "This instance was kept here until it was committed to, and then let go.")
+        return found
+
+    found = await store.read(look)
     if found is None:
         raise _not_found()
     return found
 
 
-def _not_found() -> Exception:
+def _not_found() -> Refusal:
     return refusal(HTTPStatus.NOT_FOUND, "No such instance is stored here.")
 
 
-def _offered(form: WebForm) -> tuple[MediaType, ...]:
-    syntax = {"transfer-syntax": form.transfer_syntax_uid}
-    return (
-        MediaType("multipart", "related", {"type": "application/dicom", **syntax}),
-        MediaType("application", "dicom", syntax),
-    )
+def _negotiated(request: Request, form: WebForm) -> Selection:
+    syntax = {TRANSFER_SYNTAX: form.transfer_syntax_uid}
+    offered = (MediaType("multipart", "related", {"type": _DICOM, **syntax}), MediaType("application", "dicom", syntax))
+    try:
+        return negotiate(request.wishes, offered)
+    except NegotiationError as error:
+        raise Refusal(error.problem) from error
 
 
-def _single(form: WebForm, etag: str) -> Reply:
-    media_type = MediaType("application", "dicom", {"transfer-syntax": form.transfer_syntax_uid})
-    headers = (("content-type", str(media_type)), ("content-length", str(form.length)), ("etag", etag))
-    return Reply(HTTPStatus.OK, headers, form.pieces)
+def _payload(request: Request, form: WebForm, selection: Selection, *, modified: float | None) -> Payload:
+    location = url_of(request.base_url, INSTANCE, **request.params)
+    part = Part(form, MediaType("application", "dicom", {TRANSFER_SYNTAX: form.transfer_syntax_uid}), location)
+    if selection.media_type.type == "multipart":
+        return multipart((part,), location=location, modified=modified, vary=selection.vary)
+    return single_part(part, modified=modified, vary=selection.vary)
 
 
-def _multipart(request: Request, form: WebForm, etag: str) -> Reply:
-    writer = MultipartWriter("edged-" + form.digest.hex()[:32])
-    part_type = MediaType("application", "dicom", {"transfer-syntax": form.transfer_syntax_uid})
-    head = writer.head(
-        (
-            ("Content-Type", str(part_type)),
-            ("Content-Location", request.base_url + request.path),
-            ("Content-Length", str(form.length)),
-        )
-    )
-
-    async def pieces() -> AsyncGenerator[bytes | memoryview, None]:
-        yield head
-        async with aclosing(form.pieces()) as inner:
-            async for piece in inner:
-                yield piece
-        yield PART_TAIL + writer.closing
-
-    length = writer.content_length([(len(head), form.length)])
-    media_type = writer.media_type("application/dicom")
-    headers = (("content-type", str(media_type)), ("content-length", str(length)), ("etag", etag))
-    return Reply(HTTPStatus.OK, headers, pieces)
+def _modified(instance: Instance, clock: Clock) -> float | None:
+    return instance.received if clock.trusted() else None

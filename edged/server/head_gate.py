@@ -4,17 +4,26 @@ What may live here: the syntax of RFC 9112 2 to 6 for a request line and its fie
 in a row may read differently (request smuggling): framing fields, Host, line ends, control characters, the
 version, the form of the target. No state, no I/O. A refusal has the status of its answer; after it the
 connection cannot be trusted and ends. Invariant: for any octets `head_length` and `check_head` return or
-raise HeadError, nothing else.
+raise HeadError, nothing else, and what `head_length` has refused no further octets can mend.
 """
 
 import re
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
+from ipaddress import AddressValueError, IPv6Address
+
+from edged.http.problem import Problem
+from edged.server.limits import DEFAULT, Limits
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\n"  # the part of the HTTP/2 preface that reads as a head (RFC 9113 3.4)
 MAX_LENGTH_DIGITS = 15  # of a Content-Length: a petabyte; more is an attempt at overflow
-MAX_FIELDS = 200
+MAX_PORT = 65_535
+METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE"})
+"""Those that the application is asked about (RFC 9110 9.3, RFC 5789), so that it can say 405; others are 501."""
+
+_LOOK_ALIKES = {b"content_length", b"transfer_encoding"}  # framing to whoever maps fields to CGI variables
+_AROUND_TARGET_BYTES = 48  # what a request line has besides its target: more than the longest method here needs
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _TEXT = rb"[\x20-\x7e\x80-\xff\t]*"
@@ -23,14 +32,19 @@ _VALUE = re.compile(_TEXT)
 _PATH = re.compile(rb"/[\x21\x22\x24-\x7e]*")  # printable, without "#"
 _REQUEST_LINE = re.compile(rb"(?P<method>" + _TOKEN + rb") (?P<target>[\x21-\x7e]+) HTTP/(?P<version>[0-9]\.[0-9])")
 _FIELD = re.compile(rb"(?P<name>" + _TOKEN + rb"):(?P<value>" + _TEXT + rb")")
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=%]+)(?::[0-9]{0,5})?")
+_HOST = re.compile(  # a name or an address: of RFC 3986 3.2.2 without what no name has, such as a list's comma
+    rb"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~]|%[0-9A-Fa-f]{2})+)(?::(?P<port>[0-9]{0,5}))?"
+)
 _ABSOLUTE = re.compile(rb"(?i:https?)://(?P<authority>[^/?#@]+)(?P<rest>[/?][^#]*)?")
+_ACCEPT = re.compile(rb"\r\naccept:(?P<value>" + _TEXT + rb")(?:\r\n|\Z)", re.IGNORECASE)
 
 
 class Refusal(Enum):
     """Why a head is refused: the status and the text of the answer."""
 
     TOO_LARGE = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request head is too large."
+    FIELDS = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request head has too many fields."
+    TARGET_TOO_LONG = HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long."
     NOT_HTTP = HTTPStatus.BAD_REQUEST, "This is not an HTTP request."
     LINE_END = HTTPStatus.BAD_REQUEST, "Lines of a request head end with CR LF."
     REQUEST_LINE = HTTPStatus.BAD_REQUEST, "The request line is malformed."
@@ -43,23 +57,25 @@ class Refusal(Enum):
     TRANSFER_ENCODING = HTTPStatus.BAD_REQUEST, "The only transfer coding is chunked, over HTTP/1.1."
     FRAMING = HTTPStatus.BAD_REQUEST, "Content-Length and Transfer-Encoding exclude each other."
     CONNECT = HTTPStatus.NOT_IMPLEMENTED, "This server is not a proxy."
+    METHOD = HTTPStatus.NOT_IMPLEMENTED, "The request method is not known here."
+
+    @property
+    def problem(self) -> Problem:
+        """What is answered."""
+        status, detail = self.value
+        return Problem(status=status, detail=detail)
 
     @property
     def status(self) -> HTTPStatus:
         """Of the answer."""
-        return self.value[0]
-
-    @property
-    def text(self) -> str:
-        """Of the answer."""
-        return self.value[1]
+        return self.problem.status
 
 
 class HeadError(Exception):
     """A request head that must not be served."""
 
     def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.text)
+        super().__init__(refusal.problem.detail)
         self.refusal = refusal
 
 
@@ -79,11 +95,12 @@ class Head:
         return {token.strip(b" \t").lower() for value in values for token in value.split(b",")}
 
 
-def head_length(octets: bytes | bytearray, limit: int) -> int | None:
+def head_length(octets: bytes | bytearray, limits: Limits = DEFAULT) -> int | None:
     """The length of the head at the start of `octets` with its empty line, None while it is incomplete.
 
-    `limit` is in octets. Raises HeadError as soon as no continuation can make a head of it.
+    Raises HeadError as soon as no continuation can make a head of it.
     """
+    limit = limits.head_bytes
     if octets and not 0x20 < octets[0] < 0x7F:
         raise HeadError(Refusal.NOT_HTTP)
     end = octets.find(b"\r\n\r\n", 0, limit)
@@ -92,12 +109,18 @@ def head_length(octets: bytes | bytearray, limit: int) -> int | None:
         raise HeadError(Refusal.LINE_END)
     if end >= 0:
         return end + 4
+    line_bytes = limits.target_bytes + _AROUND_TARGET_BYTES
+    line_end = octets.find(b"\r\n", 0, line_bytes)
+    if line_end < 0 and len(octets) >= line_bytes:
+        raise HeadError(Refusal.TARGET_TOO_LONG)
+    if line_end >= 0 and _REQUEST_LINE.fullmatch(octets, 0, line_end) is None:
+        raise HeadError(Refusal.REQUEST_LINE)
     if len(octets) >= limit:
         raise HeadError(Refusal.TOO_LARGE)
     return None
 
 
-def check_head(head: bytes) -> Head:
+def check_head(head: bytes, limits: Limits = DEFAULT) -> Head:
     """Read a whole head, with its empty line; raises HeadError."""
     lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     line = _REQUEST_LINE.fullmatch(lines[0])
@@ -106,8 +129,9 @@ def check_head(head: bytes) -> Head:
     method, target, version = line.groups()
     if version not in {b"1.0", b"1.1"}:
         raise HeadError(Refusal.VERSION)
-    _check_target(method, target)
-    fields = _fields(lines[1:])
+    check_method(method)
+    _check_target(method, target, limits.target_bytes)
+    fields = _fields(lines[1:], limits.fields)
     named: dict[bytes, list[bytes]] = {}
     for name, value in fields:
         named.setdefault(name, []).append(value)
@@ -118,6 +142,24 @@ def check_head(head: bytes) -> Head:
         fields = [(b"host", authority), *(field for field in fields if field[0] != b"host")]
         named[b"host"] = [authority]
     return Head(method.decode("ascii"), target, version.decode("ascii"), fields, named)
+
+
+def answer_hints(octets: bytes) -> tuple[bytes | None, bool]:
+    """What a head that is refused prefers (Accept), and whether it asks for a head only: its answer follows that.
+
+    Nothing else of such a head is used; it may be malformed or incomplete.
+    """
+    head, _, _ = octets.partition(b"\r\n\r\n")
+    found = _ACCEPT.search(head)
+    return (found["value"].strip(b" \t") if found else None), head.startswith(b"HEAD ")
+
+
+def check_method(method: bytes) -> None:
+    """Whether the application can be asked about a method; raises HeadError with 501 (RFC 9110 9.1, 15.6.2)."""
+    if method == b"CONNECT":
+        raise HeadError(Refusal.CONNECT)
+    if method not in METHODS:
+        raise HeadError(Refusal.METHOD)
 
 
 def origin_form(target: bytes) -> tuple[bytes, bytes | None]:
@@ -131,7 +173,10 @@ def origin_form(target: bytes) -> tuple[bytes, bytes | None]:
 
 def is_host(value: bytes) -> bool:
     """Whether `value` is host and optional port, without user information (RFC 9110 4.2.4, 7.2)."""
-    return _HOST.fullmatch(value) is not None
+    found = _HOST.fullmatch(value)
+    if found is None or int(found["port"] or 0) > MAX_PORT:
+        return False
+    return found["ipv6"] is None or _is_ipv6(found["ipv6"])
 
 
 def is_method(value: bytes) -> bool:
@@ -154,9 +199,17 @@ def is_field_line(line: bytes) -> bool:
     return _FIELD.fullmatch(line) is not None
 
 
-def _check_target(method: bytes, target: bytes) -> None:
-    if method == b"CONNECT":
-        raise HeadError(Refusal.CONNECT)
+def _is_ipv6(value: bytes) -> bool:
+    try:
+        IPv6Address(value.decode("ascii"))
+    except AddressValueError:
+        return False
+    return True
+
+
+def _check_target(method: bytes, target: bytes, limit: int) -> None:
+    if len(target) > limit:
+        raise HeadError(Refusal.TARGET_TOO_LONG)
     if is_target(method, target):
         return
     absolute = _ABSOLUTE.fullmatch(target)
@@ -164,9 +217,9 @@ def _check_target(method: bytes, target: bytes) -> None:
         raise HeadError(Refusal.TARGET)
 
 
-def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
-    if len(lines) > MAX_FIELDS:
-        raise HeadError(Refusal.TOO_LARGE)
+def _fields(lines: list[bytes], limit: int) -> list[tuple[bytes, bytes]]:
+    if len(lines) > limit:
+        raise HeadError(Refusal.FIELDS)
     fields = []
     for line in lines:
         field = _FIELD.fullmatch(line)
@@ -185,6 +238,8 @@ def _check_host(fields: dict[bytes, list[bytes]], *, required: bool) -> None:
 
 
 def _check_framing(fields: dict[bytes, list[bytes]], *, chunked_allowed: bool) -> None:
+    if fields.keys() & _LOOK_ALIKES:
+        raise HeadError(Refusal.FIELD)
     lengths = fields.get(b"content-length", [])
     codings = fields.get(b"transfer-encoding", [])
     if lengths and codings:

@@ -12,22 +12,23 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 import trio
-from hypercorn.protocol.events import Body, Data, EndBody, Event, Request, Response
 
+from edged.http.problem import Problem
 from edged.server.answers import refusal
-from edged.server.exchange import NO_STATE, Service
-from edged.server.head_gate import PREFACE, Head, HeadError, check_head, head_length
-from edged.server.http1_answer import Answer
+from edged.server.exchange import Service
+from edged.server.head_gate import PREFACE, Head, HeadError, answer_hints, check_head, head_length
 from edged.server.http1_answer import head as answer_head
 from edged.server.http1_exchange import HTTP1Exchange
+from edged.server.http1_websocket import serve_websocket
+from edged.server.peer import Peer
 from edged.server.upgrade import http2_settings, upgrade_fields, wants_websocket
-from edged.server.websocket import WebSocket
-from edged.server.wire import Disconnected, Peer, Wire
+from edged.server.wire import Disconnected, Wire
+from edged.telemetry.request import new_request_id, serving_request
 
 LOG = logging.getLogger("edged.server")
-STREAM_ID = 1
 HOP_BY_HOP = frozenset({b"connection", b"upgrade", b"http2-settings"})  # of an upgrade: gone with HTTP/1
 SWITCHING = HTTPStatus.SWITCHING_PROTOCOLS
+TOO_SLOW = Problem(status=HTTPStatus.REQUEST_TIMEOUT, detail="The request head did not arrive in time.", temporary=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class ToHTTP2:
     """Go on in HTTP/2: octets already read, and the request of an h2c upgrade with its settings."""
 
     octets: bytes
-    request: Request | None = None
+    head: Head | None = None
     settings: bytes | None = None
 
 
@@ -56,10 +57,10 @@ class HTTP1Connection:
             while (length := await self._read_head()) is not None:
                 if self._octets.startswith(PREFACE):
                     return ToHTTP2(self._octets)
-                head = check_head(self._octets[:length])
+                head = check_head(self._octets[:length], self._limits)
                 self._octets = self._octets[length:]
                 if wants_websocket(head):
-                    await self._serve_websocket(head)
+                    await serve_websocket(self._service, self._peer, self._wire, head=head, octets=self._octets)
                     return None
                 settings = None if self._peer.secure else http2_settings(head)
                 if settings is not None:
@@ -67,8 +68,8 @@ class HTTP1Connection:
                 if not await self._serve(head):
                     return None
         except HeadError as error:
-            LOG.info("refused a request head: %s", error)
-            await self._refuse(error.refusal.status, error.refusal.text)
+            self._service.counters.malformed += 1
+            await self._refuse(error.refusal.problem)
         except Disconnected:
             LOG.debug("a client went away")
         return None
@@ -80,20 +81,26 @@ class HTTP1Connection:
         idle = self._kept and not self._octets
         patience_s = self._limits.idle_s if idle else self._limits.head_s
         with self._service.drain.interruptible(within_s=patience_s) as patience:
-            while octets := await self._wire.receive():
-                if idle:
-                    idle, patience.deadline = False, trio.current_time() + self._limits.head_s
+            if idle:
+                with self._service.idle.waiting(self._peer.counts_as, patience.cancel):
+                    octets = await self._wire.receive()
+                patience.deadline = trio.current_time() + self._limits.head_s
+            else:
+                octets = await self._wire.receive()
+            while octets:
                 self._octets += octets
                 if (length := self._head_length()) is not None:
                     return length
+                octets = await self._wire.receive()
         if patience.cancelled_caught and not self._service.drain.begun.is_set() and self._octets:
-            await self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request head did not arrive in time.")
+            self._service.counters.slow += 1
+            await self._refuse(TOO_SLOW)
         return None
 
     def _head_length(self) -> int | None:
         """The length of the head that has been read, None while it is incomplete; raises HeadError."""
         self._octets = self._octets.removeprefix(b"\r\n")  # RFC 9112 2.2
-        return head_length(self._octets, self._limits.head_bytes) if self._octets not in {b"", b"\r"} else None
+        return head_length(self._octets, self._limits) if self._octets not in {b"", b"\r"} else None
 
     async def _serve(self, head: Head) -> bool:
         """One exchange; whether the connection is kept."""
@@ -103,49 +110,24 @@ class HTTP1Connection:
         self._octets = exchange.rest
         return self._kept
 
-    async def _serve_websocket(self, head: Head) -> None:
-        answer = Answer(head.method, head.version)
-
-        async def send(event: Event) -> None:
-            match event:
-                case Response(status_code=status) if status == SWITCHING:
-                    await self._wire.send((answer_head(status, event.headers),))
-                case Response(status_code=status):
-                    answer.start(status, event.headers, close=True)
-                case Body(data=data):
-                    await self._wire.send(answer.body(data, more=True))
-                case EndBody():
-                    await self._wire.send(answer.body(b"", more=False))
-                case Data(data=data):
-                    await self._wire.send((data,))
-
-        request = _request(head, http_version=head.version)
-        await WebSocket(self._service, self._peer, request, send=send, read=self._read_frames).run()
-        await self._wire.linger(self._limits.linger_s)
-
-    async def _read_frames(self) -> bytes:
-        """What a WebSocket client sent: first what came together with its request."""
-        octets, self._octets = self._octets, b""
-        return octets or await self._wire.receive()
-
     async def _to_http2(self, head: Head, settings: bytes) -> ToHTTP2:
         await self._wire.send((answer_head(SWITCHING, upgrade_fields(b"h2c")),))
-        request = _request(head, http_version="2", without=HOP_BY_HOP)
-        return ToHTTP2(self._octets, request, settings)
+        return ToHTTP2(self._octets, _in_http2(head), settings)
 
-    async def _refuse(self, status: HTTPStatus, text: str) -> None:
+    async def _refuse(self, problem: Problem) -> None:
+        """Answer the head that is there, as far as it is, and end."""
+        request_id = new_request_id()
+        with serving_request(request_id):
+            LOG.info("refused a request head: %s", problem.detail)
+        accept, head_only = answer_hints(self._octets[: self._limits.head_bytes])
+        octets = refusal(problem, accept=accept, request_id=request_id, head_only=head_only)
         with contextlib.suppress(Disconnected):
-            await self._wire.send((refusal(status, text),))
+            await self._wire.send((octets,))
         await self._wire.linger(self._limits.linger_s)
 
 
-def _request(head: Head, *, http_version: str, without: frozenset[bytes] = frozenset()) -> Request:
-    """The request as hypercorn's streams take it."""
-    return Request(
-        stream_id=STREAM_ID,
-        headers=[field for field in head.fields if field[0] not in without],
-        http_version=http_version,
-        method=head.method,
-        raw_path=head.target,
-        state=NO_STATE,
-    )
+def _in_http2(head: Head) -> Head:
+    """The request of an upgrade, as if it had come in HTTP/2."""
+    fields = [field for field in head.fields if field[0] not in HOP_BY_HOP]
+    named = {name: values for name, values in head.named.items() if name not in HOP_BY_HOP}
+    return Head(head.method, head.target, "2", fields, named)

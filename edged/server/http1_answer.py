@@ -67,9 +67,12 @@ class Answer:
         self._chunks = self._version == "1.1" and self._left is None and status not in WITHOUT_BODY
         if self._chunks:
             kept.append((b"transfer-encoding", b"chunked"))
-        close = close or self._version == "1.0"  # which has no other end of a body without a length
+        if self._version == "1.0":  # which has no other end of a body without a length (RFC 9112 9.3)
+            close = close or ends or (self._left is None and not self._bodiless)
         if close and not ends:
             kept.append((b"connection", b"close"))
+        elif self._version == "1.0" and not ends:
+            kept.append((b"connection", b"keep-alive"))
         self._head = head(status, kept)
         self._progress = Progress.STARTED
         self.close = close or ends

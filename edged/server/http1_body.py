@@ -10,10 +10,11 @@ import re
 from abc import ABC, abstractmethod
 from enum import Enum, auto
 
-from edged.server.head_gate import MAX_FIELDS, Head, is_field_line
-from edged.server.limits import KIB
+from edged.server.head_gate import Head, is_field_line
+from edged.server.limits import DEFAULT, KIB
 
 LINE_BYTES = 4 * KIB  # of a chunk's size with its extensions, or of a trailer field
+MAX_TRAILERS = DEFAULT.fields
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
@@ -111,7 +112,7 @@ class Chunked(Body):
                 self._next = _Next.SIZE
             case _Next.TRAILER if not line:
                 self.complete = True
-            case _Next.TRAILER if is_field_line(line) and self._trailers < MAX_FIELDS:
+            case _Next.TRAILER if is_field_line(line) and self._trailers < MAX_TRAILERS:
                 self._trailers += 1
             case _:
                 raise BodyError(f"a malformed line: {self._next.name}")

@@ -16,13 +16,16 @@ from urllib.parse import unquote
 
 import trio
 
-from edged.server.answers import refusal
-from edged.server.exchange import ASGI, Exchange, Scope, Service
+from edged.http.problem import INTERNAL_ERROR, Problem
+from edged.server.answers import refusal, request_id_field
+from edged.server.exchange import ASGI, Exchange, Scope, Service, accept_of
 from edged.server.head_gate import Head
 from edged.server.http1_answer import Answer, AnswerError
 from edged.server.http1_body import BodyError, body_of
 from edged.server.inbox import Message
-from edged.server.wire import Disconnected, Peer, Wire
+from edged.server.pace import Pace
+from edged.server.peer import Peer
+from edged.server.wire import Disconnected, Wire
 
 LOG = logging.getLogger("edged.server")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -31,9 +34,9 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Fault(Enum):
     """Why a request body is not whole, and what a client is told that has not been answered."""
 
-    GONE = None, ""
-    STALLED = HTTPStatus.REQUEST_TIMEOUT, "The request body did not arrive in time."
-    MALFORMED = HTTPStatus.BAD_REQUEST, "The request body is malformed."
+    GONE = None
+    SLOW = Problem(status=HTTPStatus.REQUEST_TIMEOUT, detail="The request body did not arrive in time.", temporary=True)
+    MALFORMED = Problem(status=HTTPStatus.BAD_REQUEST, detail="The framing of the request body is malformed.")
 
 
 class HTTP1Exchange(Exchange):
@@ -49,7 +52,9 @@ class HTTP1Exchange(Exchange):
         self._told = False  # all of the body was handed over
         self._fault: Fault | None = None
         self._answer = Answer(head.method, head.version)
-        self._last = b"close" in head.tokens(b"connection")
+        self._pace = Pace(service.limits)
+        options = head.tokens(b"connection")
+        self._last = b"close" in options or (head.version == "1.0" and b"keep-alive" not in options)
         self._waiting = head.version == "1.1" and b"100-continue" in head.tokens(b"expect") and not octets
         if self._body.complete:
             self.rest = octets
@@ -90,7 +95,8 @@ class HTTP1Exchange(Exchange):
         match message["type"]:
             case "http.response.start":
                 last = self._last or not self._body.complete or self._service.drain.begun.is_set()
-                self._answer.start(int(message["status"]), message.get("headers", ()), close=last)
+                fields = (*message.get("headers", ()), request_id_field(self.request_id))
+                self._answer.start(int(message["status"]), fields, close=last)
             case "http.response.body":
                 pieces = self._answer.body(message.get("body", b""), more=message.get("more_body", False))
                 await self._wire.send(pieces)
@@ -101,19 +107,28 @@ class HTTP1Exchange(Exchange):
         """Until there is a piece of the body, or its end, or a reason why there will be none."""
         if self._waiting:
             await self._continue()
-        deadline = trio.current_time() + self._limits.body_s
+        began = trio.current_time()
+        deadline = began + self._limits.body_s
         while not (self._piece or self._body.complete or self._fault):
             try:
                 octets = await self._wire.receive(deadline=deadline)
             except trio.TooSlowError:
-                LOG.info("a request body stalled")
-                self._fault = Fault.STALLED
+                self._too_slow("a request body stalled")
                 return
             if octets:
                 self._take(octets)
             else:
                 LOG.info("a request body broke off")
                 self._fault = Fault.GONE
+        self._pace.moved(len(self._piece))
+        slow = self._pace.is_slow_after(trio.current_time() - began)
+        if slow and not (self._body.complete or self._fault):
+            self._too_slow("a request body comes too slowly")
+
+    def _too_slow(self, text: str) -> None:
+        LOG.info(text)
+        self._fault = Fault.SLOW
+        self._service.counters.slow += 1
 
     def _take(self, octets: bytes) -> None:
         try:
@@ -121,6 +136,7 @@ class HTTP1Exchange(Exchange):
         except BodyError as error:
             LOG.info("a request body is malformed: %s", error)
             self._fault = Fault.MALFORMED
+            self._service.counters.malformed += 1
         self.rest = self._body.rest
 
     async def _continue(self) -> None:
@@ -144,10 +160,15 @@ class HTTP1Exchange(Exchange):
         if self._fault is Fault.GONE:
             self._wire.abort()
             return
-        status, text = HTTPStatus.INTERNAL_SERVER_ERROR, "The answer could not be made."
-        if self._fault is not None:
-            status, text = self._fault.value
-        await self._wire.send((refusal(status, text, head_only=self._head.method == "HEAD"),))
+        if self._fault is None:
+            self._log_silence()
+        octets = refusal(
+            INTERNAL_ERROR if self._fault is None else self._fault.value,
+            accept=accept_of(self._head.fields),
+            request_id=self.request_id,
+            head_only=self._head.method == "HEAD",
+        )
+        await self._wire.send((octets,))
         await self._wire.linger(self._limits.linger_s)
 
     def _scope(self) -> Scope:

@@ -1,41 +1,51 @@
 """HTTP/2 on one connection: streams in, an exchange for each, their answers interleaved.
 
-What may live here: the reading task of a connection, between h2's events and the exchanges. It takes the
-place of hypercorn's H2Protocol, which stops the whole connection behind an unread stream, returns credit
-before anything is read, and dies of what a client can send. Strategy: the calling task reads, `Output`
-writes, applications only leave something to be written. Invariants: the windows of the streams never add up
-to more than the connection's, so no stream can stop another; DATA for a stream whose answer is complete is
-dropped and its credit returned, so that the client comes to read the answer.
+What may live here: the reading task of a connection, between the codec's events and the exchanges, and how a
+connection ends. Strategy: the calling task reads, `Output` writes, applications only leave something to be
+written. Invariants: the windows of the streams never add up to more than the connection's, so no stream can
+stop another, and all are lent from pools; DATA for a stream whose answer is complete is dropped and its credit
+returned, so that the client comes to read the answer; an end is announced before it comes, and what runs then
+is finished.
 """
 
-import contextlib
+import base64
 import logging
 import math
 from functools import partial
-from itertools import groupby
+from http import HTTPStatus
 
 import trio
-from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, DataReceived, RequestReceived, StreamEnded, StreamReset
-from h2.events import Event as H2Event
-from h2.exceptions import ProtocolError
-from hypercorn.protocol.events import Body, Data, EndBody, Event, Request, Response, StreamClosed
 
-from edged.server.answers import with_date
-from edged.server.exchange import Service, StreamExchange
-from edged.server.head_gate import HeadError, Refusal
+from edged.http.problem import Problem
+from edged.server.answers import report
+from edged.server.exchange import Service, accept_of
+from edged.server.head_gate import Head, HeadError
 from edged.server.http1 import ToHTTP2
-from edged.server.http2_codec import FIRST_WINDOW_BYTES, Codec
+from edged.server.http2_codec import Codec
+from edged.server.http2_events import Event, Leaving, Lost, Received, Requested, Trailed
+from edged.server.http2_exchange import HTTP2Exchange
+from edged.server.http2_frames import ConnectionFault, ErrorCode
 from edged.server.http2_output import Output
-from edged.server.http2_request import request_of
+from edged.server.http2_request import Malformed, check_trailers, length_of, request_of
+from edged.server.http2_settings import FIRST_WINDOW_BYTES
 from edged.server.http2_stream import Stream
+from edged.server.http2_websocket import serve_websocket
 from edged.server.inbox import Inbox
-from edged.server.websocket import WebSocket
+from edged.server.pace import Pace
+from edged.server.peer import Peer
 from edged.server.windows import WindowPool
-from edged.server.wire import Disconnected, Peer, Wire
+from edged.server.wire import Wire
+from edged.telemetry.request import new_request_id, serving_request
 
 LOG = logging.getLogger("edged.server")
+UPGRADED_STREAM = 1  # the request of an h2c upgrade (RFC 7540 3.2)
 ABANDONED = 2  # streams whose application still runs, as a multiple of what may be open: more is an attack
+NO_ROOM = Problem(
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    detail="Too many request bodies are under way at the same time.",
+    temporary=True,
+    retry_after=5,
+)
 LATE_WINDOWS = 4  # full windows of DATA after an answer until its stream is reset
 
 
@@ -48,14 +58,20 @@ class HTTP2Connection:
         self._peer = peer
         self._service = service
         self._limits = limits
-        self._h2 = Codec(limits)
-        self._output = Output(self._h2, wire)
+        self._codec = Codec(limits)
+        self._output = Output(self._codec, wire)
         self._windows = WindowPool(
-            limits.connection_window_bytes - limits.streams * FIRST_WINDOW_BYTES, parent=service.windows
+            limits.connection_window_bytes,
+            reserve_bytes=limits.streams * FIRST_WINDOW_BYTES,
+            parent=service.windows,
         )
         self._streams: dict[int, Stream] = {}  # until their application has returned
         self._late_bytes: dict[int, int] = {}  # by answered stream that the client has not ended
         self._reading = trio.CancelScope()
+        self._began = trio.current_time()
+        self._announced = math.inf  # when the end was
+        self._left = False  # the client opens no more streams
+        self._code = ErrorCode.NO_ERROR  # why it ends
 
     async def run(self, start: ToHTTP2) -> None:
         """Serve streams until the connection ends; every application has returned then."""
@@ -66,220 +82,215 @@ class HTTP2Connection:
                 self._exchanges = exchanges
                 self._reading.deadline = trio.current_time() + self._limits.head_s
                 with self._reading:
-                    await self._begin(start)
-                    await self._read(start.octets)
-                for stream in list(self._streams.values()):
-                    await self._leave(stream)
+                    await self._read(start)
+                self._service.idle.leave(self._end)
+                for stream in self._streams.values():
+                    stream.leave()
                 await self._close()
             tasks.cancel_scope.cancel()
 
-    async def _begin(self, start: ToHTTP2) -> None:
-        try:
-            self._h2.begin(start.settings)
-        except ProtocolError as error:
-            LOG.info("refused the settings of an upgrade to HTTP/2: %s", error)
-            self._reading.cancel()
-            return
-        self._output.wake()
-        if start.request is not None:
-            await self._open(start.request)
-            await self._end_of(start.request.stream_id)
-
-    async def _read(self, octets: bytes) -> None:
+    async def _read(self, start: ToHTTP2) -> None:
         """Take what the client sends until it ends, breaks the protocol, or is told to go."""
-        octets = octets or await self._wire.receive()
-        while octets:
-            try:
-                events = self._h2.receive_data(octets)
-            except ProtocolError as error:
-                LOG.info("an HTTP/2 client broke the protocol: %s", error)
-                return
-            for event in _joined(events):
-                await self._handle(event)
-            self._output.wake()
-            await self._output.wait_room()
-            octets = await self._wire.receive()
+        try:
+            self._begin(start)
+            octets = start.octets or await self._wire.receive()
+            while octets:
+                now = trio.current_time()
+                for event in self._codec.receive(octets, now):
+                    self._handle(event)
+                self._consider_end(now)
+                self._output.wake()
+                await self._output.wait_room()
+                octets = await self._wire.receive()
+        except ConnectionFault as fault:
+            LOG.info("an HTTP/2 client broke the protocol: %s", fault)
+            self._service.counters.malformed += 1
+            self._code = fault.code
 
-    async def _handle(self, event: H2Event) -> None:
+    def _begin(self, start: ToHTTP2) -> None:
+        settings = None if start.settings is None else base64.urlsafe_b64decode(start.settings)
+        self._codec.begin(settings)
+        self._output.wake()
+        if start.head is not None:
+            self._open(UPGRADED_STREAM, start.head, ended=True)
+
+    def _handle(self, event: Event) -> None:
         match event:
-            case RequestReceived(stream_id=int(stream_id), headers=headers):
-                await self._request(stream_id, [(bytes(name), bytes(value)) for name, value in headers or ()])
-            case DataReceived():
-                await self._data(event)
-            case StreamEnded(stream_id=int(stream_id)):
-                self._late_bytes.pop(stream_id, None)
-                await self._end_of(stream_id)
-            case StreamReset(stream_id=int(stream_id)):
+            case Received(stream_id, data, ended):
+                self._received(stream_id, data, ended=ended)
+            case Requested(stream_id, fields, ended):
+                self._requested(stream_id, fields, ended=ended)
+            case Trailed(stream_id, fields):
+                try:
+                    check_trailers(fields)
+                    self._received(stream_id, b"", ended=True)
+                except Malformed as error:
+                    self._malformed(stream_id, error)
+            case Lost(stream_id):
                 self._late_bytes.pop(stream_id, None)
                 if stream_id in self._streams:
-                    await self._leave(self._streams[stream_id])
-            case ConnectionTerminated():
-                self._reading.cancel()
+                    self._streams[stream_id].leave()
+            case Leaving(code):
+                self._left = True
+                if code != ErrorCode.NO_ERROR:
+                    self._reading.cancel()
+                self._settle()
 
-    async def _request(self, stream_id: int, fields: list[tuple[bytes, bytes]]) -> None:
-        if self._service.drain.begun.is_set():
-            self._reset(stream_id, ErrorCodes.REFUSED_STREAM)
-        elif len(self._streams) >= ABANDONED * self._limits.streams:
-            LOG.info("an HTTP/2 client abandons its requests: ending the connection")
-            self._h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
-            self._reading.cancel()
-        else:
-            try:
-                await self._open(request_of(stream_id, fields))
-            except HeadError as error:
-                LOG.info("refused a request head: %s", error)
-                self._refuse(stream_id, error.refusal)
-
-    async def _open(self, request: Request) -> None:
-        """Start the exchange of a request."""
-        self._reading.deadline = math.inf
-        stream_id, limits = request.stream_id, self._limits
-        if request.method == "CONNECT":
-            inbox = Inbox(stall_s=math.inf, room_bytes=math.inf)
-            stream = Stream(stream_id, inbox, partial(_put_frames, inbox), limits.write_s)
-            self._streams[stream_id] = stream
-            self._exchanges.start_soon(self._run_websocket, stream, request)
-        else:
-            inbox = Inbox(stall_s=limits.body_s, room_bytes=math.inf)  # the window is the bound
-            exchange = StreamExchange(self._service, self._peer, self._exchanges, inbox=inbox)
-            asgi = exchange.http(stream_id, self._send)
-            stream = Stream(stream_id, inbox, asgi.handle, limits.write_s)
-            self._streams[stream_id] = stream
-            exchange.on_done = partial(self._finish, stream)
-            inbox.on_first = partial(self._enlarge, stream)
-            inbox.on_stall = partial(self._stall, stream)
-            await asgi.handle(request)
-        inbox.on_taken = partial(self._credit, stream_id)
-
-    async def _run_websocket(self, stream: Stream, request: Request) -> None:
-        read = partial(_take_frames, stream.inbox)
+    def _requested(self, stream_id: int, fields: list[tuple[bytes, bytes]], *, ended: bool) -> None:
+        if len(self._streams) >= ABANDONED * self._limits.streams:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "the client abandons its requests")
         try:
-            await WebSocket(self._service, self._peer, request, send=self._send, read=read).run()
-            with contextlib.suppress(Disconnected):
-                await self._end(stream)
+            self._open(stream_id, request_of(fields, self._limits), ended=ended)
+        except Malformed as error:
+            self._malformed(stream_id, error)
+        except HeadError as error:
+            self._service.counters.malformed += 1
+            method = dict(fields)[b":method"].decode("latin-1")
+            self._refuse(stream_id, error.refusal.problem, method=method, accept=accept_of(fields))
+
+    def _open(self, stream_id: int, head: Head, *, ended: bool) -> None:
+        """Start the exchange of a request."""
+        lent = 0 if ended else FIRST_WINDOW_BYTES
+        if not self._windows.take(lent):
+            self._refuse(stream_id, NO_ROOM, method=head.method, accept=accept_of(head.fields))
+            return
+        length = length_of(head)
+        if ended and length:
+            self._windows.give(lent)
+            raise Malformed("a body is shorter than was said")
+        limits, websocket = self._limits, head.method == "CONNECT"
+        inbox = Inbox() if websocket else Inbox(stall_s=limits.body_s, pace=Pace(limits))
+        stream = Stream(stream_id, inbox, limits, length=length, lent_bytes=lent)
+        self._streams[stream_id] = stream
+        self._reading.deadline = math.inf
+        self._service.idle.leave(self._end)
+        inbox.on_first = partial(self._enlarge, stream, head)
+        inbox.on_taken = partial(self._credit, stream_id)
+        if ended:
+            self._received(stream_id, b"", ended=True)
+        self._exchanges.start_soon(self._serve_websocket if websocket else self._serve, stream, head)
+
+    async def _serve(self, stream: Stream, head: Head) -> None:
+        try:
+            exchange = HTTP2Exchange(self._service, self._peer, stream, head=head, output=self._output)
+            await exchange.run(self._reset)
         finally:
             self._finish(stream)
 
-    async def _data(self, event: DataReceived) -> None:
-        stream_id, data = event.stream_id or 0, event.data or b""
+    async def _serve_websocket(self, stream: Stream, head: Head) -> None:
+        try:
+            await serve_websocket(self._service, self._peer, stream, head=head, output=self._output)
+            if not stream.ended:
+                self._reset(stream.stream_id, ErrorCode.CANCEL)
+        finally:
+            self._finish(stream)
+
+    def _received(self, stream_id: int, data: bytes, *, ended: bool) -> None:
         stream = self._streams.get(stream_id)
         if stream is None or stream.ended or stream.gone:  # nobody will take it
-            self._late(stream_id, event.flow_controlled_length)
-            return
-        self._credit(stream_id, (event.flow_controlled_length or 0) - len(data))  # padding
-        await stream.deliver(Body(stream_id, data))
+            self._late(stream_id, len(data), ended=ended)
+        elif not stream.received(len(data), ended=ended):
+            self._credit(stream_id, len(data))
+            self._malformed(stream_id, Malformed("a body is not as long as was said"))
+        elif data or ended:
+            stream.inbox.put_nowait({"type": "http.request", "body": data, "more_body": not ended})
 
-    def _late(self, stream_id: int, size: int) -> None:
+    def _late(self, stream_id: int, size: int, *, ended: bool) -> None:
         """Drop DATA that comes after the answer, with its credit; at some time the client must have read it.
 
         Beyond its window a client sends only after it has seen the credit, and so the answer that went before.
         """
         self._credit(stream_id, size)
-        self._late_bytes[stream_id] = self._late_bytes.get(stream_id, 0) + size
-        if self._late_bytes[stream_id] > LATE_WINDOWS * self._limits.stream_window_bytes:
-            self._reset(stream_id, ErrorCodes.NO_ERROR)  # RFC 9113 8.1
-            del self._late_bytes[stream_id]
+        late_bytes = self._late_bytes.pop(stream_id, 0) + size
+        if late_bytes > LATE_WINDOWS * self._limits.stream_window_bytes:
+            self._reset(stream_id, ErrorCode.NO_ERROR)  # RFC 9113 8.1
+        elif not ended:
+            self._late_bytes[stream_id] = late_bytes
 
-    async def _end_of(self, stream_id: int) -> None:
-        stream = self._streams.get(stream_id)
-        if stream is not None and not stream.gone:
-            stream.receiving = False
-            await stream.deliver(EndBody(stream_id))
+    def _malformed(self, stream_id: int, error: Malformed) -> None:
+        LOG.info("an HTTP/2 client sent what is no request: %s", error)
+        self._service.counters.malformed += 1
+        self._codec.fault(stream_id, ErrorCode.PROTOCOL_ERROR)
+        self._handle(Lost(stream_id))
+        self._settle()
 
-    async def _send(self, event: Event) -> None:
-        """What hypercorn's streams send: from an application's task, or from a WebSocket's."""
-        stream = self._streams[event.stream_id]
-        match event:
-            case Response():
-                self._send_headers(stream, event)
-            case Body(data=data) | Data(data=data):
-                await stream.offer(data)
-                self._output.schedule(stream)
-            case EndBody():
-                await self._end(stream)
-            case StreamClosed():
-                await stream.deliver(event)
-
-    def _send_headers(self, stream: Stream, answer: Response) -> None:
-        stream.check()
-        status = (b":status", b"%d" % answer.status_code)
-        try:
-            self._h2.send_headers(stream.stream_id, [status, *with_date(answer.headers)])
-        except ProtocolError:
-            if self._h2.ended or self._reading.cancel_called:
-                raise Disconnected("the connection is over") from None
-            raise  # the application's fault
-        self._output.wake()
-
-    async def _end(self, stream: Stream) -> None:
-        stream.ending = True
-        self._output.schedule(stream)
-        await stream.wait_ended()
+    def _refuse(self, stream_id: int, problem: Problem, *, method: str, accept: bytes | None) -> None:
+        request_id = new_request_id()
+        with serving_request(request_id):
+            LOG.info("refused a request: %s", problem.detail)
+        fields, body = report(problem, accept=accept, request_id=request_id)
+        head = [(b":status", b"%d" % problem.status), *fields]
+        self._codec.refuse(stream_id, head, b"" if method == "HEAD" else body)
+        self._settle()
 
     def _finish(self, stream: Stream) -> None:
         """The application of `stream` has returned."""
         del self._streams[stream.stream_id]
-        if not stream.ended and not stream.gone:
-            self._reset(stream.stream_id, ErrorCodes.INTERNAL_ERROR)
         self._windows.give(stream.lent_bytes)
         self._credit(stream.stream_id, stream.inbox.drop())
         self._output.forget(stream)
         self._settle()
 
-    async def _leave(self, stream: Stream) -> None:
-        """`stream` is over before its answer: tell the application."""
-        stream.leave()
-        await stream.deliver(StreamClosed(stream.stream_id))
-
-    async def _stall(self, stream: Stream) -> None:
-        LOG.info("a request body stalled")
-        self._reset(stream.stream_id, ErrorCodes.CANCEL)
-        await self._leave(stream)
-
-    async def _enlarge(self, stream: Stream) -> None:
+    def _enlarge(self, stream: Stream, head: Head) -> None:
         """The application reads: from now on the client may send more ahead, as far as the pools reach."""
+        if not stream.receiving or stream.gone:
+            return
+        if b"100-continue" in head.tokens(b"expect") and not stream.inbox.queued_bytes:
+            self._codec.send_continue(stream.stream_id)
         more = self._limits.stream_window_bytes - FIRST_WINDOW_BYTES
-        if stream.receiving and not stream.gone and self._windows.take(more):
-            stream.lent_bytes = more
-            with contextlib.suppress(ProtocolError):
-                self._h2.increment_flow_control_window(more, stream.stream_id)
-            self._output.wake()
+        if more > 0 and self._windows.take_more(more):
+            stream.lent_bytes += more
+            self._codec.enlarge(stream.stream_id, more)
+        self._output.wake()
 
     def _credit(self, stream_id: int, size: int) -> None:
         if size:
-            self._h2.acknowledge_received_data(size, stream_id)
+            self._codec.credit(stream_id, size)
             self._output.wake()
 
-    def _refuse(self, stream_id: int, refusal: Refusal) -> None:
-        headers = with_date([(b":status", b"%d" % refusal.status), (b"content-length", b"0")])
-        with contextlib.suppress(ProtocolError):
-            self._h2.send_headers(stream_id, headers, end_stream=True)
-        self._settle()
-
-    def _reset(self, stream_id: int, code: ErrorCodes) -> None:
-        with contextlib.suppress(ProtocolError):
-            self._h2.reset_stream(stream_id, code)
+    def _reset(self, stream_id: int, code: ErrorCode) -> None:
+        self._late_bytes.pop(stream_id, None)
+        self._codec.reset(stream_id, code)
         self._output.wake()
 
     def _settle(self) -> None:
         """Without streams the connection is idle, or at its end."""
         if self._streams:
             return
-        if self._service.drain.begun.is_set():
+        if self._left or self._codec.refusing:
             self._reading.cancel()
-        else:
-            self._reading.deadline = trio.current_time() + self._limits.idle_s
+            return
+        announced = self._announced < math.inf
+        patience_s = self._limits.linger_s if announced else self._limits.idle_s
+        self._reading.deadline = trio.current_time() + patience_s
+        if not announced:
+            self._service.idle.enter(self._peer.counts_as, self._end)
+
+    def _consider_end(self, now: float) -> None:
+        """End a connection that has served enough, in two steps so that no request is lost (RFC 9113 6.8)."""
+        limits = self._limits
+        if self._codec.requests >= limits.connection_requests or now - self._began > limits.connection_age_s:
+            if self._announced == math.inf:
+                self._announced = now
+                self._codec.announce_end()
+            elif (self._codec.farewell_seen or now - self._announced > limits.head_s) and not self._codec.refusing:
+                self._codec.end()
+                self._settle()
 
     async def _watch_drain(self) -> None:
         await self._service.drain.begun.wait()
-        if not self._h2.ended:
-            self._h2.announce_end()
+        self._end()
+
+    def _end(self) -> None:
+        """Take no new stream; without any the connection ends."""
+        if not self._codec.refusing:
+            self._codec.end()
             self._output.wake()
         self._settle()
 
     async def _close(self) -> None:
-        if not self._h2.ended:
-            self._h2.close_connection()
+        if self._code is not ErrorCode.NO_ERROR or not self._codec.refusing:
+            self._codec.end(self._code)
         self._output.close()
         with trio.move_on_after(self._limits.linger_s):
             await self._output.done.wait()
@@ -287,35 +298,3 @@ class HTTP2Connection:
             await self._wire.linger(self._limits.linger_s)
         else:  # the client does not read
             self._wire.abort()
-
-
-def _joined(events: list[H2Event]) -> list[H2Event]:
-    """The same events, adjacent DATA of one stream as one: most clients send 16 KiB at a time."""
-    joined: list[H2Event] = []
-    for stream_id, run in groupby(events, key=_data_of):
-        first, *more = run
-        if stream_id is not None and isinstance(first, DataReceived) and more:
-            datas = [first, *(event for event in more if isinstance(event, DataReceived))]
-            first.data = b"".join(event.data or b"" for event in datas)
-            first.flow_controlled_length = sum(event.flow_controlled_length or 0 for event in datas)
-            more = []
-        joined += [first, *more]
-    return joined
-
-
-def _data_of(event: H2Event) -> int | None:
-    return event.stream_id if isinstance(event, DataReceived) else None
-
-
-async def _put_frames(inbox: Inbox, event: Event) -> None:
-    """Queue the octets of a WebSocket as they come; they are parsed when the session takes them."""
-    match event:
-        case Body(data=data):
-            await inbox.put({"type": "http.request", "body": data, "more_body": True})
-        case _:
-            await inbox.put({"type": "http.disconnect"})
-
-
-async def _take_frames(inbox: Inbox) -> bytes:
-    body: bytes = (await inbox.receive()).get("body", b"")
-    return body

@@ -1,87 +1,289 @@
-"""h2's state machine as this server uses it: its settings, its windows, and three things h2 does not offer.
+"""The state of one HTTP/2 connection and of its streams, on the server's side (RFC 9113 5 and 6).
 
-What may live here: how h2 is set up and where it is bent; no tasks, no I/O. h2 describes every received frame
-for a log that is off, which costs a third of an upload; it cannot announce the end of a connection and go on
-with its streams; it does not say how much it holds to be written. Each is a few lines here, and each has a
-test.
+What may live here: what a frame means where the connection stands, windows and settings; no tasks, no I/O, no
+clock. Strategy: octets in, events out, and octets to write in `out`, which the one who writes empties. A rule
+that is broken costs its stream (RST_STREAM, event Lost) where that is enough, else ConnectionFault is raised.
+Invariants: for any octets there are events or ConnectionFault, nothing else; a stream is known from its request
+until both sides have ended it, and then remembered for a while; no window is ever exceeded on either side.
 """
 
-from h2.config import H2Configuration
-from h2.connection import ConnectionState, H2Connection
-from h2.errors import ErrorCodes
-from h2.events import Event, StreamReset
-from h2.exceptions import InvalidBodyLengthError
-from h2.settings import SettingCodes, Settings
-from h2.stream import StreamState
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
 
-from edged.server.limits import KIB, Limits
+from edged.server import http2_frames as frames
+from edged.server.http2_events import Event, Fields, Leaving, Lost, Received, Requested, Trailed
+from edged.server.http2_flow import Closed, Flow, Streams
+from edged.server.http2_frames import (
+    ACK,
+    END_STREAM,
+    MAX_STREAM_ID,
+    PRIORITY_BYTES,
+    ConnectionFault,
+    ErrorCode,
+    Frame,
+    FrameReader,
+    FrameType,
+)
+from edged.server.http2_outgoing import FieldReader, Outgoing
+from edged.server.http2_patience import Patience
+from edged.server.http2_settings import (
+    FIRST_WINDOW_BYTES,
+    FRAME_BYTES,
+    LARGEST_WINDOW,
+    ClientSettings,
+    our_settings,
+)
+from edged.server.limits import Limits
 
-FIRST_WINDOW_BYTES = 65_535  # what a stream may send before anybody reads it (RFC 9113 6.9.2)
-FRAME_BYTES = 64 * KIB  # accepted; clients mostly keep to 16 KiB
+OVERSIZE = 2  # field sections up to this multiple of the limit are read and refused, beyond it the connection ends
+GOODBYE = b"farewell"  # the PING that tells when a client has seen that the connection ends
 
 
-class QuietDataFrame(DataFrame):
-    """A DATA frame whose description is cheap."""
-
-    def __repr__(self) -> str:
-        return "DATA"
-
-
-class Codec(H2Connection):
+class Codec:
     """The server's side of one HTTP/2 connection."""
 
     def __init__(self, limits: Limits) -> None:
-        super().__init__(H2Configuration(client_side=False, header_encoding=None))
-        self.local_settings = Settings(
-            client=False,
-            initial_values={
-                SettingCodes.MAX_CONCURRENT_STREAMS: limits.streams,
-                SettingCodes.MAX_HEADER_LIST_SIZE: limits.head_bytes,
-                SettingCodes.MAX_FRAME_SIZE: FRAME_BYTES,
-                SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,  # RFC 8441 3
-            },
-        )
-        self.max_inbound_frame_size = FRAME_BYTES  # h2 takes it over only from settings that change later
-        self.decoder.max_header_list_size = limits.head_bytes
-        self._frame_dispatch_table[QuietDataFrame] = self._frame_dispatch_table[DataFrame]
-        self._connection_window_bytes = limits.connection_window_bytes
-
-    @property
-    def unsent_bytes(self) -> int:
-        """What `data_to_send` would give."""
-        return len(self._data_to_send)
-
-    @property
-    def ended(self) -> bool:
-        """Whether GOAWAY was sent or received for good: nothing else can be sent."""
-        return self.state_machine.state is ConnectionState.CLOSED
+        self._limits = limits
+        self._reader = FrameReader(frame_bytes=FRAME_BYTES, block_bytes=OVERSIZE * limits.head_bytes)
+        self._field_reader = FieldReader(OVERSIZE * limits.head_bytes)
+        self._streams = Streams()
+        self._connection = Flow()
+        self._client = ClientSettings()
+        self._patience = Patience()
+        self._handlers: dict[int, Callable[[Frame], Event | None]] = {
+            FrameType.DATA: self._data,
+            FrameType.HEADERS: self._headers,
+            FrameType.RST_STREAM: self._rst_stream,
+            FrameType.SETTINGS: self._settings,
+            FrameType.PING: self._ping,
+            FrameType.GOAWAY: self._goaway,
+            FrameType.WINDOW_UPDATE: self._window_update,
+        }
+        self.out = Outgoing()
+        self.requests = 0  # that the client has begun
+        self.farewell_seen = False  # the client knows that no more streams are wanted
+        self.refusing = False  # every new stream
 
     def begin(self, settings: bytes | None = None) -> None:
-        """Queue the server's preface and open the connection's window; `settings` are those of an upgrade."""
-        if settings is None:
-            self.initiate_connection()
-        else:
-            self.initiate_upgrade_connection(settings)
-        self.increment_flow_control_window(self._connection_window_bytes - FIRST_WINDOW_BYTES)
+        """Say our settings; those of an h2c upgrade, with stream 1 begun, are the client's. Raises ConnectionFault."""
+        self.out.write(frames.settings(our_settings(self._limits)))
+        more = self._limits.connection_window_bytes - FIRST_WINDOW_BYTES
+        self._connection.enlarge(more)
+        self.out.write(frames.window_update(0, more))
+        if settings is not None:
+            self._apply(settings)
+            self._streams.begin(1, send_bytes=self._client.window_bytes, receiving=False)
+
+    def receive(self, octets: bytes, now: float) -> Iterator[Event]:
+        """What the client says with `octets`, at `now` in seconds; raises ConnectionFault."""
+        self._patience.passed(now)
+        for frame in self._reader.take(octets):
+            handler = self._handlers.get(frame.kind, self._ignored)
+            event = handler(frame)
+            if event is not None:
+                yield event
+
+    def sendable(self, stream_id: int) -> int:
+        """How much a DATA frame may carry now; 0 when a window is closed."""
+        stream = self._streams.get(stream_id)
+        windows = 0 if stream is None else min(self._connection.send_bytes, stream.send_bytes)
+        return max(0, min(windows, self._client.frame_bytes))
+
+    def send_headers(self, stream_id: int, fields: Fields, *, ended: bool) -> None:
+        """The head of an answer on a stream that is not reset; names are in lower case."""
+        self.out.write_fields(stream_id, fields, ended=ended, frame_bytes=self._client.frame_bytes)
+        if ended:
+            self._sent(stream_id)
+
+    def send_continue(self, stream_id: int) -> None:
+        """100 Continue, before the answer (RFC 9110 15.2.1)."""
+        if self._streams.get(stream_id) is not None:
+            self.send_headers(stream_id, [(b":status", b"%d" % HTTPStatus.CONTINUE)], ended=False)
+
+    def refuse(self, stream_id: int, fields: Fields, body: bytes) -> None:
+        """A whole answer at once, without the body if the client has no window for it."""
+        if len(body) > self.sendable(stream_id):
+            fields, body = [field for field in fields if field[0] != b"content-length"], b""
+        self.send_headers(stream_id, fields, ended=not body)
+        if body:
+            self.send_data(stream_id, body, ended=True)
+
+    def send_data(self, stream_id: int, data: bytes, *, ended: bool) -> None:
+        """A piece of an answer, no larger than `sendable`."""
+        stream = self._streams.get(stream_id)
+        assert stream is not None
+        stream.send_bytes -= len(data)
+        self._connection.send_bytes -= len(data)
+        self._patience.moved(len(data))
+        self.out.write(frames.frame(FrameType.DATA, stream_id, data, flags=END_STREAM if ended else 0))
+        if ended:
+            self._sent(stream_id)
+
+    def reset(self, stream_id: int, code: ErrorCode) -> None:
+        """End a stream at once, if it is not closed."""
+        if self._streams.get(stream_id) is not None:
+            self.out.write(frames.rst_stream(stream_id, code))
+            self._streams.close(stream_id, Closed.RESET_HERE)
+
+    def fault(self, stream_id: int, code: ErrorCode) -> Event:
+        """The client broke a rule on a stream (RFC 9113 5.4.2); raises ConnectionFault when it does so too often."""
+        self._patience.spend()
+        self.reset(stream_id, code)
+        return Lost(stream_id)
+
+    def credit(self, stream_id: int, size: int) -> None:
+        """So many octets of a stream are off our hands: the client may send as many more."""
+        self._return(0, self._connection, size)
+        stream = self._streams.get(stream_id)
+        if stream is not None and stream.receiving:
+            self._return(stream_id, stream, size)
+
+    def enlarge(self, stream_id: int, more: int) -> None:
+        """Let the client send `more` octets ahead on a stream."""
+        stream = self._streams.get(stream_id)
+        if stream is not None and stream.receiving:
+            stream.enlarge(more)
+            self.out.write(frames.window_update(stream_id, more))
 
     def announce_end(self) -> None:
-        """Queue a GOAWAY that lets the streams that were begun finish (RFC 9113 6.8)."""
-        self._prepare_for_sending([GoAwayFrame(0, last_stream_id=self.highest_inbound_stream_id)])
+        """Ask for no more streams; those under way are served until `farewell_seen` (RFC 9113 6.8)."""
+        self.out.write(frames.goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR))
+        self.out.write(frames.frame(FrameType.PING, 0, GOODBYE))
 
-    def _receive_frame(self, frame: Frame) -> list[Event]:
-        if type(frame) is not DataFrame:
-            return super()._receive_frame(frame)
-        frame.__class__ = QuietDataFrame
-        try:
-            return super()._receive_frame(frame)
-        except InvalidBodyLengthError:
-            return self._refuse_body(frame)
+    def end(self, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
+        """Say which stream was the last; the later ones are refused."""
+        self.refusing = True
+        self.out.write(frames.goaway(self._streams.last_id, code))
 
-    def _refuse_body(self, frame: DataFrame) -> list[Event]:
-        """A body that is not as long as was said ends its stream, not the connection (RFC 9113 8.1.1)."""
-        self.acknowledge_received_data(frame.flow_controlled_length, frame.stream_id)
-        answered = self.streams[frame.stream_id].state_machine.state is StreamState.HALF_CLOSED_LOCAL
-        code = ErrorCodes.NO_ERROR if answered else ErrorCodes.PROTOCOL_ERROR
-        self.reset_stream(frame.stream_id, code)
-        return [StreamReset(stream_id=frame.stream_id, error_code=code, remote_reset=False)]
+    def _headers(self, frame: Frame) -> Event | None:
+        fields = self._field_reader.read(frame.payload)
+        stream_id, ended = frame.stream_id, bool(frame.flags & END_STREAM)
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            return self._trailers(frame, stream, fields)
+        if stream_id <= self._streams.last_id:
+            self._late_headers(stream_id)
+            return None
+        if stream_id % 2 == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client's streams have odd numbers")
+        self.requests += 1
+        self._streams.begin(stream_id, send_bytes=self._client.window_bytes, receiving=not ended)
+        if self.refusing or len(self._streams) > self._limits.streams:
+            self.fault(stream_id, ErrorCode.REFUSED_STREAM)
+            return None
+        return Requested(stream_id, fields, ended)
+
+    def _trailers(self, frame: Frame, stream: Flow, fields: Fields) -> Event | None:
+        if not stream.receiving:
+            return self.fault(frame.stream_id, ErrorCode.STREAM_CLOSED)
+        if not frame.flags & END_STREAM:
+            return self.fault(frame.stream_id, ErrorCode.PROTOCOL_ERROR)
+        self._streams.end_receiving(frame.stream_id)
+        return Trailed(frame.stream_id, fields)
+
+    def _late_headers(self, stream_id: int) -> None:
+        match self._streams.how_closed(stream_id):
+            case None:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the numbers of streams only grow")
+            case Closed.ENDED:
+                raise ConnectionFault(ErrorCode.STREAM_CLOSED, "a stream was used again")
+            case Closed.RESET_THERE:
+                self.out.write(frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED))
+        self._patience.spend()
+
+    def _data(self, frame: Frame) -> Event | None:
+        stream_id, size = frame.stream_id, frame.flow_bytes
+        self._streams.check_begun(stream_id)
+        if not self._connection.received(size):
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window was exceeded")
+        stream = self._streams.get(stream_id)
+        if stream is None or not stream.receiving:
+            return self._late_data(stream_id, size)
+        if not stream.received(size):
+            self._return(0, self._connection, size)
+            return self.fault(stream_id, ErrorCode.FLOW_CONTROL_ERROR)
+        ended = bool(frame.flags & END_STREAM)
+        if not frame.payload and not ended:
+            self._patience.spend()
+        self._patience.moved(len(frame.payload))
+        self.credit(stream_id, size - len(frame.payload))  # padding
+        if ended:
+            self._streams.end_receiving(stream_id)
+        return Received(stream_id, frame.payload, ended)
+
+    def _late_data(self, stream_id: int, size: int) -> Event | None:
+        self._return(0, self._connection, size)
+        if self._streams.get(stream_id) is not None:
+            return self.fault(stream_id, ErrorCode.STREAM_CLOSED)
+        if self._streams.how_closed(stream_id) is not Closed.RESET_HERE:
+            self.out.write(frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED))
+            self._patience.spend()
+        return None
+
+    def _rst_stream(self, frame: Frame) -> Event | None:
+        self._streams.check_begun(frame.stream_id)
+        self._patience.spend()
+        if self._streams.get(frame.stream_id) is None:
+            return None
+        self._streams.close(frame.stream_id, Closed.RESET_THERE)
+        return Lost(frame.stream_id)
+
+    def _settings(self, frame: Frame) -> None:
+        self._patience.spend()
+        if not frame.flags & ACK:
+            self._apply(frame.payload)
+            self.out.write(frames.frame(FrameType.SETTINGS, 0, flags=ACK))
+
+    def _apply(self, payload: bytes) -> None:
+        before = self._client.window_bytes
+        self._client.read(payload)
+        self.out.shrink_table(self._client.table_bytes)
+        for stream in self._streams:
+            if not stream.opened(self._client.window_bytes - before):
+                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "a stream's window is too large")
+
+    def _ping(self, frame: Frame) -> None:
+        self._patience.spend()
+        if not frame.flags & ACK:
+            self.out.write(frames.frame(FrameType.PING, 0, frame.payload, flags=ACK))
+        elif frame.payload == GOODBYE:
+            self.farewell_seen = True
+
+    def _goaway(self, frame: Frame) -> Event:
+        self._patience.spend()
+        return Leaving(frames.long_of(frame.payload, 4))
+
+    def _window_update(self, frame: Frame) -> Event | None:
+        self._patience.spend()
+        more, stream_id = frames.long_of(frame.payload) & LARGEST_WINDOW, frame.stream_id
+        if stream_id == 0:
+            if not more:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a window is opened by nothing")
+            if not self._connection.opened(more):
+                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window is too large")
+            return None
+        self._streams.check_begun(stream_id)
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return None
+        if not more:
+            return self.fault(stream_id, ErrorCode.PROTOCOL_ERROR)
+        return None if stream.opened(more) else self.fault(stream_id, ErrorCode.FLOW_CONTROL_ERROR)
+
+    def _ignored(self, frame: Frame) -> Event | None:
+        """PRIORITY, which is not used (RFC 9113 5.3.2), and frames that are not known (5.5)."""
+        self._patience.spend()
+        if frame.kind != FrameType.PRIORITY or len(frame.payload) == PRIORITY_BYTES:
+            return None
+        if self._streams.get(frame.stream_id) is None:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a priority has the wrong length")
+        return self.fault(frame.stream_id, ErrorCode.FRAME_SIZE_ERROR)
+
+    def _sent(self, stream_id: int) -> None:
+        self._patience.answered()
+        self._streams.end_sending(stream_id)
+
+    def _return(self, stream_id: int, flow: Flow, size: int) -> None:
+        credit = flow.give_back(size)
+        if credit:
+            self.out.write(frames.window_update(stream_id, credit))

@@ -1,18 +1,18 @@
-"""What an HTTP/2 connection writes: frames of all streams in turn, and whatever h2 has to say.
+"""What an HTTP/2 connection writes: frames of all streams in turn, and whatever the codec has to say.
 
 What may live here: the one task that writes, and choosing what. Strategy: streams with something to send wait
 in a queue; each gets one frame, then the next, until a write's worth is gathered. Invariants: only this task
 awaits the wire, so that no application can be cancelled in the middle of a frame; a stream without window
-costs nothing while it waits.
+costs nothing while it waits; what a client does not read is held once, and then its reader waits.
 """
 
 import logging
 from collections.abc import Callable
 
 import trio
-from h2.exceptions import ProtocolError
 
 from edged.server.http2_codec import Codec
+from edged.server.http2_events import Fields
 from edged.server.http2_stream import Stream
 from edged.server.limits import KIB
 from edged.server.wire import Disconnected, Wire
@@ -26,7 +26,7 @@ class Output:
     """The writing side of a connection."""
 
     def __init__(self, codec: Codec, wire: Wire) -> None:
-        self._h2 = codec
+        self._codec = codec
         self._wire = wire
         self._ready: dict[int, Stream] = {}  # with something to write, the longest waiting first
         self._work = trio.lowlevel.ParkingLot()
@@ -35,9 +35,16 @@ class Output:
         self.done = trio.Event()  # nothing more is written
 
     def wake(self) -> None:
-        """There is something new: octets in h2, or window for a stream."""
+        """There is something new: octets in the codec, or window for a stream."""
         if self._work:
             self._work.unpark_all()
+
+    def begin_answer(self, stream: Stream, fields: Fields, *, ended: bool) -> None:
+        """The head of an answer; raises Disconnected if its stream is over."""
+        stream.check()
+        self._codec.send_headers(stream.stream_id, fields, ended=ended)
+        stream.ended = ended
+        self.wake()
 
     def schedule(self, stream: Stream) -> None:
         """`stream` has something to write."""
@@ -56,7 +63,7 @@ class Output:
 
     async def wait_room(self) -> None:
         """Until the client has taken most of what there is for it."""
-        while self._h2.unsent_bytes > UNSENT_BYTES:
+        while self._codec.out.size > UNSENT_BYTES and not self.done.is_set():
             await self._written.park()
 
     async def run(self, *, broken: Callable[[], None]) -> None:
@@ -64,7 +71,7 @@ class Output:
         try:
             while True:
                 self._gather()
-                octets = self._h2.data_to_send()
+                octets = self._codec.out.take()
                 if octets:
                     await self._wire.send((octets,))
                     self._written.unpark_all()
@@ -77,6 +84,7 @@ class Output:
             broken()
         finally:
             self.done.set()
+            self._written.unpark_all()
 
     def _gather(self) -> None:
         """Let the streams make frames, one each in turn."""
@@ -100,15 +108,12 @@ class Output:
         """One DATA frame of `stream`; its size on the wire, 0 when it has no window."""
         if not stream.has_output:
             return 0
-        try:
-            window = self._h2.local_flow_control_window(stream.stream_id)
-            size = max(0, min(window, self._h2.max_outbound_frame_size, len(stream.piece)))
-            if size == 0 and stream.piece:
-                return 0
-            last = stream.ending and size == len(stream.piece)
-            self._h2.send_data(stream.stream_id, stream.piece[:size], end_stream=last)
-        except ProtocolError:  # reset meanwhile
-            stream.leave()
+        wanted = len(stream.piece)
+        size = min(wanted, self._codec.sendable(stream.stream_id))
+        if size == 0 and wanted:
+            stream.starved = True
             return 0
+        last = stream.ending and size == wanted
+        self._codec.send_data(stream.stream_id, bytes(stream.piece[:size]), ended=last)
         stream.taken(size, last=last)
         return size + 9

@@ -1,22 +1,21 @@
-"""One HTTP/2 stream: the answer on its way out, and the credit for what has come in.
+"""One HTTP/2 stream: the answer on its way out, and what is known of the request on its way in.
 
 What may live here: what belongs to a stream and knows nothing of the connection's tasks. Strategy: the
 application hands over one piece at a time and waits until it is taken; the connection takes from it as the
-windows allow. Invariants: at most one piece of the application is held; every octet received is given back as
-credit exactly once, whether it was taken, dropped or came too late.
+windows allow. Invariants: at most one piece of the application is held; only waits for the client's windows
+count against it, for a slow line is shared with the other streams and has the deadlines of its connection.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import trio
-from hypercorn.protocol.events import Event
 
-from edged.server.inbox import Inbox
+from edged.server.inbox import GONE, Inbox
+from edged.server.limits import Limits
+from edged.server.pace import Pace
 from edged.server.wire import Disconnected
 
 EMPTY = memoryview(b"")
-Deliver = Callable[[Event], Awaitable[None]]
 
 
 @dataclass(slots=True, eq=False)
@@ -25,28 +24,46 @@ class Stream:
 
     stream_id: int
     inbox: Inbox  # where its DATA goes
-    deliver: Deliver  # the way there, and to the application
-    write_s: float
+    limits: Limits
+    length: int | None = None  # of the body, as the request says
+    lent_bytes: int = 0  # the window it was given from the pools
     receiving: bool = True  # the client has not ended it
     piece: memoryview = EMPTY
     ending: bool = False  # nothing follows the piece
     ended: bool = False  # END_STREAM is written
     gone: bool = False  # reset by either side, or the connection is over
-    lent_bytes: int = 0  # what its window has been enlarged by
+    starved: bool = False  # the client's windows were found closed
+    unread: bool = False  # the client has left them closed for too long, or as good as closed
     _progress: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+    _pace: Pace = field(init=False)
+    _received_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        self._pace = Pace(self.limits)
 
     @property
     def has_output(self) -> bool:
         """Whether there is something to write, windows aside."""
         return not self.ended and not self.gone and (bool(self.piece) or self.ending)
 
+    def received(self, size: int, *, ended: bool) -> bool:
+        """So much more of the body came; whether that agrees with its length (RFC 9113 8.1.1)."""
+        self._received_bytes += size
+        self.receiving = not ended
+        if self.length is None:
+            return True
+        return self._received_bytes == self.length if ended else self._received_bytes <= self.length
+
     async def offer(self, data: bytes) -> None:
         """Hold `data` for the connection to take, after what was there; raises Disconnected."""
-        await self._wait_taken()
+        self.check()
+        while self.piece:
+            await self._wait_progress()
         self.piece = memoryview(data)
 
     async def wait_ended(self) -> None:
         """Until END_STREAM is written; raises Disconnected."""
+        self.check()
         while not self.ended:
             await self._wait_progress()
 
@@ -54,28 +71,28 @@ class Stream:
         """`size` octets were written, and END_STREAM with them if they were the `last`."""
         self.piece = self.piece[size:]
         self.ended = last
+        self.starved = False
+        self._pace.moved(size)
         self._progress.unpark_all()
 
     def leave(self) -> None:
-        """The stream is over: drop what is held and wake the application."""
+        """The stream is over: drop what is held, and tell the application at both ends."""
         self.gone = True
         self.piece = EMPTY
         self._progress.unpark_all()
-
-    async def _wait_taken(self) -> None:
-        self.check()
-        while self.piece:
-            await self._wait_progress()
-
-    async def _wait_progress(self) -> None:
-        self.check()
-        with trio.move_on_after(self.write_s):
-            await self._progress.park()
-            self.check()
-            return
-        raise Disconnected("the client gives no window")
+        self.inbox.put_nowait(GONE)
 
     def check(self) -> None:
         """Raise Disconnected if the stream is over."""
         if self.gone:
             raise Disconnected("the stream is over")
+
+    async def _wait_progress(self) -> None:
+        began, was_starved = trio.current_time(), self.starved
+        with trio.move_on_after(self.limits.write_s) as wait:
+            await self._progress.park()
+        self.check()
+        slow = was_starved and self._pace.is_slow_after(trio.current_time() - began)
+        if slow or (wait.cancelled_caught and was_starved and self.starved):
+            self.unread = True
+            raise Disconnected("the client gives no window")

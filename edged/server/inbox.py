@@ -4,17 +4,19 @@ What may live here: the queue between a protocol and one application task, and i
 Strategy: the protocol puts ASGI messages as they come off the wire; adjacent pieces of a body are handed over
 as one, so that small frames do not cost a round through the application each. Invariants: a protocol that
 awaits `put` is held back at ROOM_BYTES; after the end (`*.disconnect`) nothing is queued and `receive` gives
-the end for ever; a body that stops in the middle ends with the disconnect, never with `more_body` false.
+the end for ever; a body that stops in the middle, or comes too slowly while it is waited for, ends with the
+disconnect, never with `more_body` false.
 """
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import trio
 
 from edged.server.limits import KIB
+from edged.server.pace import Pace
 
 Message = dict[str, Any]
 
@@ -22,22 +24,23 @@ ROOM_BYTES = 128 * KIB
 PIECE_BYTES = 256 * KIB  # of a body handed over at once
 SMALL_BYTES = 4 * KIB  # pieces up to here are joined when put: a queue of single octets must not cost a message each
 ENDS = frozenset({"http.disconnect", "websocket.disconnect"})
+GONE: Message = {"type": "http.disconnect"}
 
 
 class Inbox:
-    """The messages of one exchange. `stall_s` bounds a wait for the next piece of an unfinished body."""
+    """The messages of one exchange; `stall_s` and `pace` hold for the waits within an unfinished body."""
 
-    def __init__(self, *, stall_s: float, room_bytes: float = ROOM_BYTES) -> None:
+    def __init__(self, *, stall_s: float = math.inf, pace: Pace | None = None) -> None:
         self._messages: deque[Message] = deque()
         self._queued_bytes = 0
-        self._room_bytes = room_bytes
         self._stall_s = stall_s
+        self._pace = pace
         self._end: Message | None = None
         self._arrived = trio.lowlevel.ParkingLot()
         self._taken = trio.lowlevel.ParkingLot()
-        self.on_first: Callable[[], Awaitable[None]] | None = None  # before the first message is waited for
+        self.slow = False  # the body was given up because it did not come, or too slowly
+        self.on_first: Callable[[], None] | None = None  # before the first message is waited for
         self.on_taken: Callable[[int], None] | None = None  # with the octets handed over
-        self.on_stall: Callable[[], Awaitable[None]] | None = None  # must put the end
 
     @property
     def queued_bytes(self) -> int:
@@ -46,20 +49,17 @@ class Inbox:
 
     async def put(self, message: Message) -> None:
         """Queue a message, after waiting for room; dropped once the end is there. The end never waits."""
+        while self._queued_bytes >= ROOM_BYTES and self._end is None and message["type"] not in ENDS:
+            await self._taken.park()
+        self.put_nowait(message)
+
+    def put_nowait(self, message: Message) -> None:
+        """Queue a message from a protocol that has another bound for what it puts."""
         if message["type"] in ENDS:
             self._end = self._end or message
             self._taken.unpark_all()
-        else:
-            while self._queued_bytes >= self._room_bytes and self._end is None:
-                await self._taken.park()
-            if self._end is not None:
-                return
-            self._queued_bytes += _size(message)
-            if self._messages and _joinable(self._messages[-1], message):
-                message = _joined([self._messages.pop(), message])
-            self._messages.append(message)
-            if message.get("more_body", False) is False:
-                self._stall_s = math.inf  # the body is complete: what remains is waiting for the disconnect
+        elif self._end is None:
+            self._append(message)
         if self._arrived:
             self._arrived.unpark_all()
 
@@ -67,12 +67,11 @@ class Inbox:
         """ASGI's receive: the next message, waiting for it."""
         if self.on_first is not None:
             on_first, self.on_first = self.on_first, None
-            await on_first()
+            on_first()
+        if self._messages or self._end is not None:
+            await trio.lowlevel.checkpoint()
         while not self._messages and self._end is None:
-            with trio.move_on_after(self._stall_s) as wait:
-                await self._arrived.park()
-            if wait.cancelled_caught and not self._messages and self.on_stall is not None:
-                await self.on_stall()
+            await self._wait()
         if not self._messages:
             assert self._end is not None
             return self._end
@@ -86,6 +85,26 @@ class Inbox:
         dropped, self._queued_bytes = self._queued_bytes, 0
         self._messages.clear()
         return dropped
+
+    async def _wait(self) -> None:
+        began = trio.current_time()
+        with trio.move_on_after(self._stall_s) as wait:
+            await self._arrived.park()
+        slow = self._pace is not None and self._pace.is_slow_after(trio.current_time() - began)
+        if self._end is None and ((wait.cancelled_caught and not self._messages) or slow):
+            self.slow = True
+            self.put_nowait(GONE)
+
+    def _append(self, message: Message) -> None:
+        size = _size(message)
+        self._queued_bytes += size
+        if self._pace is not None:
+            self._pace.moved(size)
+        if self._messages and _joinable(self._messages[-1], message):
+            message = _joined([self._messages.pop(), message])
+        self._messages.append(message)
+        if message.get("more_body", False) is False:
+            self._stall_s, self._pace = math.inf, None  # complete: what remains is waiting for the disconnect
 
     def _take(self) -> Message:
         taken = [self._messages.popleft()]

@@ -1,6 +1,6 @@
 """Where the server listens: reading an address, opening its socket, naming the result.
 
-What may live here: listening sockets and TLS contexts, never an accepted connection. Strategy: an address is
+What may live here: listening sockets, never an accepted connection. Strategy: an address is
 parsed into a frozen `Listener` long before anything is opened, so that a wrong setting is reported without
 side effects. Invariants: `open_socket` either returns a listening socket or raises OSError that names the
 listener; a socket file is removed only when nobody listens behind it.
@@ -9,7 +9,6 @@ listener; a socket file is removed only when nobody listens behind it.
 import errno
 import os
 import socket
-import ssl
 import stat
 from dataclasses import dataclass
 from enum import StrEnum
@@ -80,38 +79,6 @@ class Bound:
 
     url: str
     listener: Listener
-
-
-@dataclass(frozen=True, slots=True)
-class TLS:
-    """PEM files of an https listener; `client_ca` makes a client certificate required."""
-
-    certificate: Path
-    private_key: Path
-    client_ca: Path | None = None
-
-    def context(self) -> ssl.SSLContext:
-        """TLS 1.2 and later, HTTP/2 and 1.1 by ALPN (RFC 9113 9.2); raises ListenerError naming the file."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-        context.set_alpn_protocols(["h2", "http/1.1"])
-        try:
-            context.load_cert_chain(self.certificate, self.private_key)
-        except (OSError, ssl.SSLError) as error:
-            raise ListenerError(
-                f"cannot use certificate {self.certificate} with private key {self.private_key}: {error}; "
-                "both must be readable PEM files that belong together"
-            ) from error
-        if self.client_ca is not None:
-            try:
-                context.load_verify_locations(self.client_ca)
-            except (OSError, ssl.SSLError) as error:
-                raise ListenerError(
-                    f"cannot use client_ca {self.client_ca}: {error}; it must be a readable PEM file"
-                ) from error
-            context.verify_mode = ssl.CERT_REQUIRED
-        return context
 
 
 def open_socket(listener: Listener) -> tuple[socket.socket, Bound]:

@@ -3,25 +3,28 @@
 What may live here: the accept loop and the life of a connection as a whole. Strategy: nested nurseries are
 the shutdown order: stop accepting, let running requests finish until the deadline, cancel what is left.
 Invariants: nothing that happens on a connection ends another one or the server: this is one of the named
-guards; a lack of descriptors is waited out; when `run` returns every socket is closed. A Unix socket is outside the cap
-on connections: only the daemon's user and root can open it, and the watchdog's probe comes that way.
+guards; a lack of descriptors is waited out; when `run` returns every socket is closed.
 """
 
 import contextlib
 import logging
 import socket
-import ssl
 from collections.abc import Sequence
 from functools import partial
 
 import trio
 
+from edged.server.door import Door
 from edged.server.exchange import Application, Counters, Service
 from edged.server.http1 import HTTP1Connection, ToHTTP2
 from edged.server.http2 import HTTP2Connection
 from edged.server.limits import Limits
-from edged.server.listeners import TLS, Bound, Kind, Listener, ListenerError, close_socket, open_socket
-from edged.server.wire import TCPStream, TLSStream, Wire, handshake, peer_of
+from edged.server.listeners import Bound, Kind, Listener, ListenerError, close_socket, open_socket
+from edged.server.pace import Pace
+from edged.server.peer import address_of, peer_of
+from edged.server.tally import Tally
+from edged.server.tls import TLS, CertificateKeeper
+from edged.server.wire import TCPStream, TLSStream, Wire, handshake
 
 LOG = logging.getLogger("edged.server")
 ACCEPT_PAUSE_S = 0.1  # after a failed accept, mostly for want of descriptors
@@ -43,9 +46,12 @@ class Server:
         self._listeners = listeners
         self._limits = limits or Limits()
         self._service = Service.of(application, self._limits)
-        self._tls = tls.context() if tls is not None else None
+        self._door = Door(self._limits, self._service.counters, self._service.idle)
+        self._unfinished = Tally("a TLS handshake was not completed")
+        self.certificates = CertificateKeeper(tls) if tls is not None else None
+        """The certificate of the https listeners; somebody must run its `keep`."""
         for listener in listeners:
-            if listener.kind is Kind.HTTPS and self._tls is None:
+            if listener.kind is Kind.HTTPS and self.certificates is None:
                 raise ListenerError(f"{listener} needs a certificate and a private key")
 
     @property
@@ -65,9 +71,9 @@ class Server:
             for listener in self._listeners:
                 opened, where = open_socket(listener)
                 sockets.callback(close_socket, opened, where)
-                context = self._tls if listener.kind is Kind.HTTPS else None
+                certificates = self.certificates if listener.kind is Kind.HTTPS else None
                 bound.append(where)
-                accepts.append(partial(self._accept, opened, context))
+                accepts.append(partial(self._accept, opened, certificates))
             async with trio.open_nursery() as connections:
                 async with trio.open_nursery() as accepting:
                     for accept in accepts:
@@ -79,7 +85,9 @@ class Server:
                 self._service.drain.begin()
                 connections.cancel_scope.deadline = trio.current_time() + self._limits.drain_s
 
-    async def _accept(self, opened: socket.socket, context: ssl.SSLContext | None, connections: trio.Nursery) -> None:
+    async def _accept(
+        self, opened: socket.socket, certificates: CertificateKeeper | None, connections: trio.Nursery
+    ) -> None:
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(opened))
         failing = False
         while True:
@@ -92,41 +100,37 @@ class Server:
                 await trio.sleep(ACCEPT_PAUSE_S)
                 continue
             failing = False
-            counters = self._service.counters
-            if counters.open >= self._limits.connections and opened.family != socket.AF_UNIX:
-                counters.refused += 1
-                LOG.info("refused a connection: %d are open", counters.open)
-                stream.socket.close()
-                continue
-            counters.accepted += 1
-            counters.open += 1
-            connections.start_soon(self._guard, stream, context)
+            address = address_of(stream.socket)
+            if self._door.enter(address, capped=opened.family != socket.AF_UNIX):
+                connections.start_soon(self._guard, stream, certificates, address)
+            else:
+                connections.start_soon(partial(self._door.turn_away, stream, told=certificates is None))
 
-    async def _guard(self, stream: TCPStream, context: ssl.SSLContext | None) -> None:
+    async def _guard(self, stream: TCPStream, certificates: CertificateKeeper | None, address: str) -> None:
         """One connection, whatever it does."""
         try:
-            await self._serve(stream, context)
+            await self._serve(stream, certificates)
         except* Exception as group:
             self._service.counters.failed += 1
             causes = ", ".join(sorted({type(error).__name__ for error in _leaves(group)}))
             LOG.warning("a connection failed: %s", causes, exc_info=group)
         finally:
-            self._service.counters.open -= 1
+            self._door.leave(address)
             stream.socket.close()
 
-    async def _serve(self, stream: TCPStream, context: ssl.SSLContext | None) -> None:
+    async def _serve(self, stream: TCPStream, certificates: CertificateKeeper | None) -> None:
         _keep_alive(stream)
         secured: TCPStream | TLSStream | None = stream
-        if context is not None:
-            secured = await handshake(stream, context, within_s=self._limits.handshake_s)
+        if certificates is not None:
+            secured = await handshake(stream, certificates.context, within_s=self._limits.handshake_s)
         if secured is None:
-            LOG.info("a TLS handshake was not completed")
+            self._unfinished.count()
             return
         try:
             peer = peer_of(secured)
         except OSError:  # gone already
             return
-        wire = Wire(secured, write_s=self._limits.write_s)
+        wire = Wire(secured, write_s=self._limits.write_s, pace=Pace(self._limits))
         negotiated = secured.selected_alpn_protocol() if isinstance(secured, trio.SSLStream) else None
         start: ToHTTP2 | None = ToHTTP2(b"")
         if negotiated != "h2":

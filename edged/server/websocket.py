@@ -1,116 +1,251 @@
-"""One WebSocket, over HTTP/1 or a stream of HTTP/2, fed only when it is ready and ended in order.
+"""One WebSocket, over HTTP/1 or a stream of HTTP/2: ASGI on one side, frames on the other (RFC 6455, RFC 8441).
 
-What may live here: when hypercorn's WSStream sees what, when frames are read and when the session is over;
-the frames themselves are wsproto's. Invariants: nothing the client sends reaches WSStream before the
-application has accepted; a violation of the protocol ends the session with a close frame and never leaves
-this file; compression is not negotiated, so that a small frame stays small; an open session has no idle
-limit, but every closing one has a deadline.
+What may live here: the session from its handshake to its end; the frames themselves are wsproto's. Strategy:
+the calling task reads, and holds the client back while the application does not take what came; who is silent
+is asked whether it is there. Invariants: nothing is read before the application has accepted; a violation of
+the protocol ends the session with a close frame and never leaves this file; compression is not negotiated, so
+that a small frame stays small; a message is bounded; an open session has no idle limit, but every wait for
+its client has a deadline, and so has every closing one.
 """
 
 import contextlib
 import logging
-import math
-from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any, Protocol
 
 import trio
-from hypercorn.protocol.events import Data, EndData, Event, Request, Response, StreamClosed
-from hypercorn.protocol.ws_stream import ASGIWebsocketState
-from wsproto.connection import ConnectionState
-from wsproto.events import CloseConnection
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Message, Ping, TextMessage
+from wsproto.events import Event as FrameEvent
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from edged.server.exchange import SendEvent, Service, StreamExchange
+from edged.http.problem import INTERNAL_ERROR, Problem
+from edged.server.answers import report, request_id_field
+from edged.server.exchange import Exchange, Service, accept_of
+from edged.server.head_gate import Head
+from edged.server.http1_answer import AnswerError, Fields
 from edged.server.inbox import Inbox
-from edged.server.wire import Disconnected, Peer
+from edged.server.inbox import Message as ASGIMessage
+from edged.server.peer import Peer
+from edged.server.websocket_handshake import VERSION_FIELD, accept_fields, handshake_problem, websocket_scope
+from edged.server.wire import Disconnected
 
 LOG = logging.getLogger("edged.server")
+REFUSED = Problem(status=HTTPStatus.FORBIDDEN, detail="The WebSocket was refused.")
 
 
-class WebSocket:
-    """A session from its request to its end. `read` gives octets, b"" at the end; `send` takes protocol events."""
+class State(Enum):
+    """How far a session is."""
 
-    def __init__(
-        self, service: Service, peer: Peer, request: Request, *, send: SendEvent, read: Callable[[], Awaitable[bytes]]
-    ) -> None:
-        self._service = service
-        self._peer = peer
-        self._request = request
-        self._send_event = send
-        self._read = read
+    ASKED = auto()
+    DENYING = auto()  # the head of another answer is known
+    OPEN = auto()
+    OVER = auto()
+
+
+class Channel(Protocol):
+    """What carries a session: a connection of HTTP/1, a stream of HTTP/2. Each raises Disconnected."""
+
+    async def begin(self, status: int, fields: Fields) -> None:
+        """Send the head of the answer, by which the session begins or is denied."""
+
+    async def deny(self, body: bytes, *, more: bool) -> None:
+        """Send a piece of an answer that denies it."""
+
+    async def send(self, octets: bytes) -> None:
+        """Send octets of the session."""
+
+    async def receive(self) -> bytes:
+        """The next octets of the session, b"" at the end."""
+
+
+class WebSocket(Exchange):
+    """A session from its request to its end."""
+
+    def __init__(self, service: Service, peer: Peer, head: Head, *, channel: Channel) -> None:
+        super().__init__(service, peer)
+        self._head = head
+        self._channel = channel
+        self._limits = service.limits
+        self._inbox = Inbox()
+        self._frames = Connection(ConnectionType.SERVER)
+        self._writing = trio.Lock()
+        self._state = State.ASKED
         self._accepted = trio.Event()
         self._done = trio.Event()  # the application has returned
         self._reading = trio.CancelScope()
-        self._handling = False  # what WSStream says now, it says about the client
-        self._over = False  # the client has closed
+        self._parts: list[str | bytes] = []  # of a message that has begun
+        self._part_bytes = 0
+        self._failed = False
+        self._code = CloseReason.ABNORMAL_CLOSURE  # what the application is told
 
     async def run(self) -> None:
         """Serve the session; returns when the application has, and the client has closed or had its time to."""
+        problem = handshake_problem(self._head)
+        if problem is not None:
+            with contextlib.suppress(Disconnected):
+                await self._answer(problem)
+            return
+        self._inbox.put_nowait({"type": "websocket.connect"})
         async with trio.open_nursery() as nursery:
-            self._exchange = StreamExchange(self._service, self._peer, nursery, inbox=Inbox(stall_s=math.inf))
-            self._exchange.on_done = self._application_done
-            self._stream = self._exchange.websocket(self._request.stream_id, self._send)
-            await self._stream.handle(_readable(self._request))
-            if not self._stream.closed:  # the handshake is valid: the application runs
-                nursery.start_soon(self._close_at_drain)
-                with self._reading:
-                    await self._read_frames()
-                await self._stream.handle(StreamClosed(self._request.stream_id))
-                await self._done.wait()
+            nursery.start_soon(self._close_at_drain)
+            nursery.start_soon(self._serve)
+            with self._reading, contextlib.suppress(Disconnected):
+                await self._follow()
+            self._state = State.OVER
+            self._tell_end()
+            await self._done.wait()
             nursery.cancel_scope.cancel()
 
-    async def _read_frames(self) -> None:
-        await self._accepted.wait()
-        while not self._over and (octets := await self._read()):
-            self._handling = True
-            try:
-                await self._stream.handle(Data(self._request.stream_id, octets))
-            except (LocalProtocolError, RemoteProtocolError, Disconnected):  # octets after its close frame, or gone
-                return
-            self._handling = False
-        if self._over and self._stream.connection.state is ConnectionState.OPEN:  # not closed: broken
-            LOG.info("a WebSocket client broke the protocol")
-            close = self._stream.connection.send(CloseConnection(CloseReason.PROTOCOL_ERROR))
+    async def send(self, message: ASGIMessage) -> None:
+        """ASGI's send; raises Disconnected when the session is over, AnswerError for what has no place in it."""
+        if self._state is State.OVER:
+            raise Disconnected("the WebSocket is closed")
+        match self._state, message["type"]:
+            case State.ASKED, "websocket.accept":
+                fields = accept_fields(self._head, message.get("subprotocol"), message.get("headers", ()))
+                await self._begin(self._accepting_status(), fields)
+                self._state = State.OPEN
+                self._accepted.set()
+            case State.ASKED, "websocket.close":
+                await self._answer(REFUSED)
+            case State.ASKED, "websocket.http.response.start":
+                self._state = State.DENYING
+                await self._begin(int(message["status"]), message.get("headers", ()))
+            case State.DENYING, "websocket.http.response.body":
+                await self._deny(message.get("body", b""), more=message.get("more_body", False))
+            case State.OPEN, "websocket.send":
+                octets, text = message.get("bytes"), message.get("text")
+                await self._write(TextMessage(text or "") if octets is None else BytesMessage(octets))
+            case State.OPEN, "websocket.close":
+                await self._close(int(message.get("code", CloseReason.NORMAL_CLOSURE)), message.get("reason"))
+            case _, other:
+                raise AnswerError(f"a WebSocket has no message {other} now")
+
+    async def _serve(self) -> None:
+        """Let the application run, and end in order what it leaves open."""
+        try:
+            await self._run(websocket_scope(self._head, self._peer), self._inbox.receive, self.send)
             with contextlib.suppress(Disconnected):
-                await self._send(Data(self._request.stream_id, close))
+                if self._state is State.ASKED:
+                    await self._answer(INTERNAL_ERROR)
+                    self._log_silence()
+                elif self._state is State.OPEN:
+                    await self._close(CloseReason.INTERNAL_ERROR)
+        finally:
+            self._done.set()
+            patience_s = self._limits.linger_s if self._accepted.is_set() else 0
+            self._reading.deadline = trio.current_time() + patience_s
+
+    async def _follow(self) -> None:
+        """Take what the client sends until it closes, breaks the protocol, or is gone."""
+        await self._accepted.wait()
+        while self._frames.state is not ConnectionState.CLOSED and (octets := await self._next()):
+            try:
+                self._frames.receive_data(octets)
+                for event in self._frames.events():
+                    await self._take(event)
+            except RemoteProtocolError:
+                await self._fail(CloseReason.PROTOCOL_ERROR)
+            except LocalProtocolError:  # frames after its close frame
+                return
+            if self._failed:
+                return
+
+    async def _next(self) -> bytes:
+        """The next octets; b"" when the client has ended or does not answer."""
+        with trio.move_on_after(self._limits.websocket_ping_s):
+            return await self._channel.receive()
+        await self._write(Ping())
+        with trio.move_on_after(self._limits.websocket_pong_s):
+            return await self._channel.receive()
+        LOG.info("a WebSocket client does not answer")
+        return b""
+
+    async def _take(self, event: FrameEvent) -> None:
+        match event:
+            case Message():
+                await self._take_part(event)
+            case Ping():
+                await self._write(event.response())
+            case CloseConnection(code=code) if self._frames.state is ConnectionState.OPEN:  # wsproto's word for a fault
+                await self._fail(CloseReason(code))
+            case CloseConnection(code=code):
+                self._code = CloseReason(code) if code in set(CloseReason) else CloseReason.NORMAL_CLOSURE
+                if self._frames.state is ConnectionState.REMOTE_CLOSING:
+                    await self._write(event.response())
+
+    async def _take_part(self, event: Message[Any]) -> None:
+        if self._state is not State.OPEN:  # we have closed: it has not seen that yet
+            return
+        data = event.data if isinstance(event.data, str) else bytes(event.data)
+        self._part_bytes += len(data.encode()) if isinstance(data, str) else len(data)
+        if self._part_bytes > self._limits.message_bytes:
+            self._parts.clear()
+            await self._fail(CloseReason.MESSAGE_TOO_BIG)
+            return
+        self._parts.append(data)
+        if event.message_finished:
+            parts, self._parts, self._part_bytes = self._parts, [], 0
+            await self._inbox.put({"type": "websocket.receive", **_joined(parts)})
+
+    async def _fail(self, code: CloseReason) -> None:
+        """End the session for the client's fault: what it sends from now on is not looked at."""
+        LOG.info("a WebSocket client broke the protocol: %s", code.name)
+        self._service.counters.malformed += 1
+        self._failed = True
+        self._code = code
+        self._tell_end()
+        await self._close(code)
+
+    async def _close(self, code: int, reason: str | None = None) -> None:
+        """Send the close frame; the client has its time to answer it."""
+        self._state = State.OVER
+        self._reading.deadline = trio.current_time() + self._limits.linger_s
+        await self._write(CloseConnection(code, reason))
 
     async def _close_at_drain(self) -> None:
         await self._service.drain.begun.wait()
-        if self._stream.state is ASGIWebsocketState.CONNECTED:
-            self._exchange.over = True
-            code = CloseReason.GOING_AWAY
+        if self._state is State.OPEN:
+            self._code = CloseReason.GOING_AWAY
+            self._tell_end()
             with contextlib.suppress(Disconnected):
-                await self._stream.app_send({"type": "websocket.close", "code": code, "reason": None})
-            await self._exchange.inbox.put({"type": "websocket.disconnect", "code": int(code)})
-            self._reading.deadline = trio.current_time() + self._service.limits.linger_s
+                await self._close(self._code)
 
-    def _application_done(self) -> None:
-        self._done.set()
-        patience_s = self._service.limits.linger_s if self._accepted.is_set() else 0
-        self._reading.deadline = trio.current_time() + patience_s
+    async def _write(self, event: FrameEvent) -> None:
+        """Send one frame; raises Disconnected."""
+        async with self._writing:
+            try:
+                octets = self._frames.send(event)
+            except LocalProtocolError:
+                raise Disconnected("the WebSocket is closed") from None
+            await self._channel.send(octets)
 
-    async def _send(self, event: Event) -> None:
-        if isinstance(event, (EndData, StreamClosed)):  # the application may be done; the client has to be too
-            self._over = self._over or self._handling
-            return
-        await self._send_event(event)
-        if isinstance(event, Response) and self._stream.handshake.accepted:
-            self._accepted.set()
+    async def _answer(self, problem: Problem) -> None:
+        """Answer with a Status Report instead of a session."""
+        accept = accept_of(self._head.fields)
+        fields, body = report(problem, accept=accept, request_id=self.request_id)
+        await self._channel.begin(problem.status, [*fields, VERSION_FIELD])
+        await self._deny(body, more=False)
+
+    async def _begin(self, status: int, fields: Fields) -> None:
+        await self._channel.begin(status, [*fields, request_id_field(self.request_id)])
+
+    async def _deny(self, body: bytes, *, more: bool) -> None:
+        if not more:
+            self._state = State.OVER
+        await self._channel.deny(body, more=more)
+
+    def _accepting_status(self) -> HTTPStatus:
+        return HTTPStatus.OK if self._head.version == "2" else HTTPStatus.SWITCHING_PROTOCOLS
+
+    def _tell_end(self) -> None:
+        self._inbox.put_nowait({"type": "websocket.disconnect", "code": int(self._code)})
 
 
-def _readable(request: Request) -> Request:
-    """The request without what WSStream must not see: extensions, and handshake fields that are not ASCII."""
-    headers = [
-        (name, value)
-        for name, value in request.headers
-        if name != b"sec-websocket-extensions"
-        and (value.isascii() or not (name.startswith(b"sec-websocket-") or name in {b"connection", b"upgrade"}))
-    ]
-    return Request(
-        stream_id=request.stream_id,
-        headers=headers,
-        http_version=request.http_version,
-        method=request.method,
-        raw_path=request.raw_path,
-        state=request.state,
-    )
+def _joined(parts: list[str | bytes]) -> ASGIMessage:
+    if isinstance(parts[0], str):
+        return {"text": "".join(part for part in parts if isinstance(part, str))}
+    return {"bytes": b"".join(part for part in parts if isinstance(part, bytes))}

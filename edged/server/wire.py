@@ -2,9 +2,9 @@
 
 What may live here: everything that touches a connection's socket or TLS layer, nothing of HTTP. Strategy:
 whatever way a peer goes away, the reading side says `b""` and the writing side raises `Disconnected`.
-Invariants: no write waits longer than `write_s` without progress; after a write that did not finish
-(deadline, cancellation) nothing more is written, for nobody knows how much of it has arrived; ending never
-waits for the peer longer than it was told.
+Invariants: no write waits longer than `write_s` without progress, nor do writes go on below the floor of their
+pace; after a write that did not finish (deadline, cancellation) nothing more is written, for nobody knows how
+much of it has arrived; ending never waits for the peer longer than it was told.
 """
 
 import contextlib
@@ -14,18 +14,17 @@ import socket
 import ssl
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import trio
 
 from edged.server.limits import KIB
+from edged.server.pace import Pace
 
 READ_BYTES = 128 * KIB  # more is slower: objects beyond this come from fresh pages, and those cost more than the turns
 TURN_BYTES = 1024 * KIB  # uploads at once shall end one after the other, so that one commits while the next is read
 LEAST_COUNTED_BYTES = 16 * KIB  # of a turn, for each read: small ones cost time, not bytes
 RECORD_BYTES = 16 * KIB  # of TLS (RFC 8446 5.1)
-WRITE_BYTES = 256 * KIB  # the unit of progress of the write deadline: 4.4 kB/s keep a connection at 60 s
+WRITE_BYTES = 64 * KIB  # the unit of progress of the write deadline: 1.1 kB/s keep a connection at 60 s
 JOIN_BYTES = 64 * KIB  # below this, one copy is cheaper than one more system call
 UNSENT_BYTES = 256 * KIB  # trio's 16 KiB means a wake-up per 16 KiB on a fast network
 CLOSE_S = 1.0  # a closing TLS alert
@@ -39,23 +38,14 @@ class Disconnected(OSError):
     """The client is gone, or was let go; nothing more can be sent. ASGI: what `send` raises then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Who is at the other end, as ASGI scopes say it."""
-
-    client: tuple[str, int] | None
-    server: tuple[str, int] | None
-    secure: bool
-    extensions: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
 class Wire:
     """One connection. Reading and writing may happen at the same time, each by one task after the other."""
 
-    def __init__(self, stream: TCPStream | TLSStream, *, write_s: float) -> None:
+    def __init__(self, stream: TCPStream | TLSStream, *, write_s: float, pace: Pace | None = None) -> None:
         self._stream = stream
         self._tcp = stream if isinstance(stream, trio.SocketStream) else stream.transport_stream
         self._write_s = write_s
+        self._pace = pace or Pace()  # of writing
         self._writing = trio.Lock()
         self.broken = False
         self._turn_bytes = 0  # read since other tasks had their turn
@@ -168,6 +158,7 @@ class Wire:
         except OSError:
             self.broken = True
             raise Disconnected("the client is gone") from None
+        self._pace.moved(written)
         left = []
         for piece in pieces:
             if written < len(piece):
@@ -179,14 +170,19 @@ class Wire:
         view = memoryview(piece)
         while view:
             self.broken = True  # until this piece is out, also if this task is cancelled meanwhile
+            began, part = trio.current_time(), view[:WRITE_BYTES]
             with trio.move_on_after(self._write_s):
                 try:
-                    await self._stream.send_all(view[:WRITE_BYTES])
+                    await self._stream.send_all(part)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     raise Disconnected("the client is gone") from None
                 self.broken = False
             if self.broken:
                 raise Disconnected("the client stopped reading")
+            self._pace.moved(len(part))
+            if self._pace.is_slow_after(trio.current_time() - began):
+                self.broken = True
+                raise Disconnected("the client reads too slowly")
             view = view[WRITE_BYTES:]
 
 
@@ -218,22 +214,3 @@ def _decrypted(stream: TLSStream, octets: bytes | None) -> bytes | None:
     except ssl.SSLError:  # the end without a closing alert, or an error that the next read meets again
         pass
     return b"".join(records)
-
-
-def peer_of(stream: TCPStream | TLSStream) -> Peer:
-    """Addresses, credentials of a Unix connection (`edged.peer`), certificate of a TLS one (`edged.tls`)."""
-    tcp = stream if isinstance(stream, trio.SocketStream) else stream.transport_stream
-    family = tcp.socket.family
-    if family == socket.AF_UNIX:
-        pid, uid, gid = struct.unpack(
-            "3i", tcp.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        )
-        return Peer(None, None, False, {"edged.peer": {"uid": uid, "gid": gid, "pid": pid}})
-    extensions: dict[str, dict[str, Any]] = {}
-    if isinstance(stream, trio.SSLStream):
-        extensions["edged.tls"] = {
-            "version": stream.version(),
-            "client_certificate": stream.getpeercert(binary_form=True),
-        }
-    client, server = tcp.socket.getpeername(), tcp.socket.getsockname()
-    return Peer((client[0], client[1]), (server[0], server[1]), bool(extensions), extensions)

@@ -1,10 +1,11 @@
-"""An instance as it leaves over the web: byte for byte, or through the converter (DICOM.md §1).
+"""An instance as it is stored, and as it leaves over the web: byte for byte, or through the converter (DICOM.md §1).
 
-Implicit VR and Big Endian never leave as they are. The length and the entity tag of the leaving form are known from
-the record, before the first byte is read.
+Implicit VR and Big Endian never leave as they are. The length and the digest of either form are known from the record,
+before the first byte is read. Both can be read in ranges: what is stored from the chunk on that a range begins in, what
+is converted from the beginning, in one pass over all ranges, up to the end of the last. Nothing is read ahead of them.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -14,11 +15,56 @@ from edged.dicom.uids import (
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
+    is_uid,
 )
-from edged.store.records import Instance
+from edged.http.ranges import ByteRange, Cutter, Piece, Section, Window
+from edged.store.records import Instance, Remembered
+from edged.store.schema import CHUNK_BYTES, REMEMBERED, uid_key
 from edged.store.store import Store
+from edged.store.transaction import Transaction
 
 _MADE_PLAIN = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredForm:
+    """One stored instance as it came in; `length` in bytes."""
+
+    store: Store
+    number: int
+    instance: Instance
+
+    @property
+    def length(self) -> int:
+        """Bytes that `pieces` yields in all."""
+        return self.instance.size
+
+    @property
+    def digest(self) -> bytes:
+        """The stored file's digest."""
+        return self.instance.file_digest
+
+    async def pieces(self, ranges: Sequence[ByteRange] | None = None) -> AsyncGenerator[Piece, None]:
+        """Yield the bytes of ascending, separate ranges, None: all; no piece is of two.
+
+        Raises InstanceGone when the store no longer has them all.
+        """
+        with self.store.pinned(self.number):
+            for each in (ByteRange(0, self.length),) if ranges is None else ranges:
+                async with aclosing(self._range(each)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+
+    async def _range(self, wanted: ByteRange) -> AsyncGenerator[Piece, None]:
+        first = wanted.start // CHUNK_BYTES
+        window = Window(wanted.start, wanted.stop)
+        window.seek(first * CHUNK_BYTES)
+        async with aclosing(self.store.stream(self.number, wanted.stop, first=first)) as batches:
+            async for batch in batches:
+                for chunk in batch:
+                    view = window.feed(chunk)
+                    if view is not None:
+                        yield chunk if len(view) == len(chunk) else view  # bytes leave without a copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +90,29 @@ class WebForm:
         """The stored file's digest: the same file leaves as the same bytes, converted or not."""
         return self.instance.file_digest
 
-    async def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
-        """Yield the bytes; raises InstanceGone when the store no longer has them all."""
-        async with aclosing(stored_pieces(self.store, self.number, self.instance)) as pieces:
-            if self.instance.leaves_as_is:
-                async for piece in pieces:
-                    yield piece
-                return
-            converter = Converter(
-                sop_class_uid=self.instance.sop_class_uid, sop_instance_uid=self.instance.sop_instance_uid
-            )
+    async def pieces(self, ranges: Sequence[ByteRange] | None = None) -> AsyncGenerator[Piece, None]:
+        """Yield the bytes of ascending, separate ranges, None: all; no piece is of two.
+
+        Raises InstanceGone when the store no longer has them all.
+        """
+        if self.instance.leaves_as_is:
+            source = StoredForm(self.store, self.number, self.instance).pieces(ranges)
+        else:
+            source = self._converted() if ranges is None else _cut(self._converted(), ranges)
+        async with aclosing(source) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _converted(self) -> AsyncGenerator[Piece, None]:
+        converter = Converter(
+            sop_class_uid=self.instance.sop_class_uid, sop_instance_uid=self.instance.sop_instance_uid
+        )
+        async with aclosing(StoredForm(self.store, self.number, self.instance).pieces()) as pieces:
             async for piece in pieces:
                 for converted in converter.feed(piece):
                     yield converted
-            for converted in converter.finish():
-                yield converted
+        for converted in converter.finish():
+            yield converted
 
 
 def leaving_transfer_syntax(instance: Instance) -> str:
@@ -67,9 +121,18 @@ def leaving_transfer_syntax(instance: Instance) -> str:
     return EXPLICIT_VR_LITTLE_ENDIAN if not instance.leaves_as_is and stored in _MADE_PLAIN else stored
 
 
-async def stored_pieces(store: Store, number: int, instance: Instance) -> AsyncGenerator[bytes | memoryview, None]:
-    """Yield the bytes as they came in."""
-    async with aclosing(store.stream(number, instance.size)) as batches:
-        async for batch in batches:
-            for chunk in batch:
-                yield chunk
+def was_evicted(txn: Transaction, sop_instance_uid: str) -> bool:
+    """Whether an instance with this UID is known to have been here, and was let go."""
+    return is_uid(sop_instance_uid) and txn.record(REMEMBERED, uid_key(sop_instance_uid), Remembered) is not None
+
+
+async def _cut(source: AsyncGenerator[Piece, None], ranges: Sequence[ByteRange]) -> AsyncGenerator[Piece, None]:
+    """Yield what lies in the ranges; what comes after the last is not asked for."""
+    cutter = Cutter([Section(b"", each) for each in ranges])
+    async with aclosing(source) as pieces:
+        while cutter.wanted is not None:
+            piece = await anext(pieces, None)
+            if piece is None:
+                return
+            for view in cutter.feed(piece):
+                yield view

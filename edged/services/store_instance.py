@@ -35,7 +35,10 @@ _NEW = frozenset({Outcome.STORED, Outcome.REPLACED, Outcome.CONFLICT})
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The instance is durable here; `again` says that it was before, `addressed` that its UID leads to it."""
+    """The instance is durable here; `again` says that it was before, `addressed` that its UID leads to it.
+
+    `patient_id` is the value as it is encoded, by `character_set`.
+    """
 
     number: int
     sop_class_uid: str
@@ -44,6 +47,8 @@ class Accepted:
     series_instance_uid: str
     again: bool
     addressed: bool = True
+    patient_id: bytes = b""
+    character_set: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +275,8 @@ def _answer(scan: Scan, admitted: Admitted) -> Accepted | Refused:
         series_instance_uid=scan.series_instance_uid,
         again=admitted.outcome is Outcome.SAME,
         addressed=admitted.addressed,
+        patient_id=scan.attributes.get("PatientID", b""),
+        character_set=scan.attributes.get("SpecificCharacterSet", b""),
     )
 
 

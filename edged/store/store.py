@@ -18,7 +18,7 @@ import msgspec
 import trio
 
 from edged.store.allocation import DiskRoom
-from edged.store.budget import Budget
+from edged.store.budget import INTAKE_BYTES, Budget
 from edged.store.chunks import READ_CHUNKS, Rest, chunk_count, read_chunks
 from edged.store.counters import NEXT_INSTANCE
 from edged.store.environment import Environment, opened, owned
@@ -68,11 +68,13 @@ class Suspects:
 class Store:
     """One open store; made by `open_store`."""
 
-    def __init__(self, environment: Environment, writer: Writer, *, inline: bool) -> None:
+    def __init__(
+        self, environment: Environment, writer: Writer, *, inline: bool, intake_bytes: int = INTAKE_BYTES
+    ) -> None:
         self.writer = writer
         self.failure = writer.failure
         self.allocation = environment.allocation
-        self.budget = Budget()
+        self.budget = Budget(intake_bytes)
         self.suspects = Suspects()
         self.arriving = 0
         self.space = Space(
@@ -136,17 +138,17 @@ class Store:
         """Whether instances are arriving, or others than `besides` are being read."""
         return self.arriving > 0 or any(number != besides for number in self._pinned)
 
-    async def stream(self, number: int, size: int) -> AsyncGenerator[list[bytes], None]:
-        """Yield the stored bytes of an instance in batches of chunks.
+    async def stream(self, number: int, size: int, *, first: int = 0) -> AsyncGenerator[list[bytes], None]:
+        """Yield the chunks of an instance that hold its first `size` bytes, in batches, from the `first` chunk on.
 
         Raises InstanceGone and InstanceUnreadable, and makes the instance a suspect then.
         """
         with self.pinned(number):
             total = chunk_count(size)
-            for first in range(0, total, READ_CHUNKS):
-                count = min(READ_CHUNKS, total - first)
+            for index in range(first, total, READ_CHUNKS):
+                count = min(READ_CHUNKS, total - index)
                 try:
-                    batch = await self.read(partial(read_chunks, number=number, first=first, count=count))
+                    batch = await self.read(partial(read_chunks, number=number, first=index, count=count))
                 except InstanceGone:
                     self.suspects.note(number)
                     raise
@@ -193,20 +195,23 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(data_dir: Path, capacity: int | None = None, *, inline: bool = False) -> AsyncIterator[Store]:
+async def open_store(
+    data_dir: Path, capacity: int | None = None, *, inline: bool = False, intake_bytes: int = INTAKE_BYTES
+) -> AsyncIterator[Store]:
     """Own the data directory, open its store (made if there is none) and close it at the end.
 
     `capacity` in bytes; None keeps that of the store or takes 80 % of the free space. Where the disk has no room for
-    it the store is smaller, and says so by its `allocation`. Raises StoreError.
+    it the store is smaller, and says so by its `allocation`. Uploads may hold `intake_bytes` in memory. Raises
+    StoreError.
     """
     with owned(data_dir), opened(data_dir, capacity, make_do=True) as environment:
         if inline:
-            yield Store(environment, InlineWriter(environment), inline=True)
+            yield Store(environment, InlineWriter(environment), inline=True, intake_bytes=intake_bytes)
             return
         writer = ThreadWriter(environment)
         writer.start()
         try:
-            store = Store(environment, writer, inline=False)
+            store = Store(environment, writer, inline=False, intake_bytes=intake_bytes)
             with suppress(StoreError):  # it has been told as the failure, and what is there can be read
                 await store.write(_note_opened)
             yield store

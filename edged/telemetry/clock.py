@@ -39,6 +39,10 @@ class Clock(Protocol):
         ...
 
 
+ASK_AGAIN_S = 1.0
+"""Asking costs as much as a tenth of a small request."""
+
+
 class _Timex(ctypes.Structure):
     """The beginning of the kernel's struct timex, and room for the rest of it: adjtimex(2)."""
 
@@ -51,10 +55,13 @@ class _Timex(ctypes.Structure):
     )
 
 
+_libc = ctypes.CDLL(None)
+
+
 def kernel_says_synchronised() -> bool:
     """Return whether the kernel's estimate of its clock's error is finite; False when it must not be asked."""
     timex = _Timex()
-    outcome: int = ctypes.CDLL(None).adjtimex(ctypes.byref(timex))
+    outcome: int = _libc.adjtimex(ctypes.byref(timex))
     return outcome >= 0 and timex.maxerror < _UNSYNCHRONISED_US
 
 
@@ -72,6 +79,8 @@ class SystemClock:
         self._mode = mode
         self._mark = mark
         self._synchronised = synchronised
+        self._is_trusted = False
+        self._asked = float("-inf")
 
     def wall(self) -> float:
         """Return seconds since 1970-01-01 UTC."""
@@ -85,7 +94,11 @@ class SystemClock:
         """Return whether the wall clock can be believed."""
         if self._mode is ClockMode.TRUST:
             return True
-        return self.wall() >= EARLIEST_POSSIBLE_S and (self._mark.exists() or self._synchronised())
+        now = self.monotonic()
+        if now - self._asked >= ASK_AGAIN_S:
+            self._asked = now
+            self._is_trusted = self.wall() >= EARLIEST_POSSIBLE_S and (self._mark.exists() or self._synchronised())
+        return self._is_trusted
 
 
 class ManualClock:

@@ -2,7 +2,8 @@
 
 By hand a line is `time level logger message key=value`; under systemd the time is the journal's and
 the level is its `<N>` prefix. What a record is about goes into `extra`: `logger.info("parked",
-extra={"uid": uid})`. Whatever is written stays on its line: control characters are escaped.
+extra={"uid": uid})`; the request that was being served is added by itself, as `request`. Whatever is
+written stays on its line: control characters are escaped.
 
 Patient data is never logged: our own code sees to that in its own messages. What a library says may
 quote a data set, so unless the level is debug a library's message is withheld (and named once for each
@@ -18,6 +19,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from traceback import format_tb
 from typing import TextIO
+
+from edged.telemetry.request import current_request_id
 
 OURS = "edged"
 
@@ -48,6 +51,8 @@ class LineFormatter(logging.Formatter):
         """Return the line, without its end."""
         parts = [*self._head(record), record.name, _one_line(record.getMessage())]
         fields = {key: value for key, value in vars(record).items() if key not in _PLAIN_FIELDS}
+        if request_id := current_request_id():
+            fields["request"] = request_id
         if record.exc_info and record.exc_info[1] is not None:
             fields |= self._error(record.exc_info[1])
         return " ".join(parts + [f"{key}={_value(value)}" for key, value in fields.items()])

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.bench.churn import churn
+from tests.bench.crowd import beside_a_crowd
 from tests.bench.forward import forward
 from tests.bench.intake import intake, large, small
 from tests.bench.plan import FULL, QUICK, TINY, Plan
@@ -35,6 +36,7 @@ SECTIONS: dict[str, Callable[[Plan], list[Row]]] = {
     "start": start,
     "queue": queue,
     "slow-disk": slow_disk,
+    "crowd": beside_a_crowd,
 }
 ALL = "all"
 FAILED = 2

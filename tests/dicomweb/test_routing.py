@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.config.choices import Role
-from edged.dicomweb.resources import ROUTES
-from edged.dicomweb.routing import match, split_path, url_of
+from edged.dicomweb.resources import RETRIEVE_CAPABILITIES, ROUTES, Route
+from edged.dicomweb.routing import ResourceTree, match, resources_of, split_path, url_of
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,11 @@ def test_a_path_is_matched(method: str, path: str, name: str, parameters: dict[s
         "studies",
         "/nothing",
         "/studies//series",
-        "/studies/1/series",
+        "/studies/1/serie",
         "/studies/1/series/2/instances/3/4",
+        "/admin",
+        "/admin/instances",
+        "/admin/instances/1",
         "/studies/.",
         "/studies/..",
         "/studies/%2e%2e",
@@ -78,9 +81,12 @@ def test_an_encoded_slash_stays_in_its_segment() -> None:
     ("path", "allow"),
     [
         ("/", "GET, OPTIONS"),
-        ("/studies", "POST"),
-        ("/studies/1/series/2/instances/3", "GET, HEAD"),
-        ("/commitment-requests/1", "GET, HEAD, POST"),
+        ("/studies", "OPTIONS, POST"),
+        ("/studies/1/series", "OPTIONS"),
+        ("/studies/1/series/2/instances/3", "GET, HEAD, OPTIONS"),
+        ("/commitment-requests", "OPTIONS"),
+        ("/commitment-requests/1", "GET, HEAD, OPTIONS, POST"),
+        ("/healthz", "GET, HEAD, OPTIONS"),
     ],
 )
 def test_allow(path: str, allow: str) -> None:
@@ -116,3 +122,50 @@ def test_every_row_is_its_own() -> None:
     assert len({route.name for route in ROUTES}) == len(ROUTES)
     assert len({(route.method, route.template) for route in ROUTES}) == len(ROUTES)
     assert all(route.description.endswith(".") for route in ROUTES)
+
+
+def test_every_resource_answers_options_and_so_does_every_level_above_one_that_is_listed() -> None:
+    resources = {resource.template: resource for resource in resources_of(ROUTES)}
+    assert {route.template for route in ROUTES} <= resources.keys()
+    levels = {"/" + "/".join(route.segments[:depth]) for route in ROUTES if route.listed for depth in range(8)}
+    assert levels == {template for template, resource in resources.items() if resource.listed}
+    for template, resource in resources.items():
+        asked = resource.methods["OPTIONS"]
+        assert (asked.name, asked.template) == (RETRIEVE_CAPABILITIES.name, template)
+        found = match(template.replace("{", "%7B").replace("}", "%7D"))
+        assert found is not None
+        assert found.resource == resource
+
+
+@pytest.mark.parametrize(
+    ("path", "roles"),
+    [
+        ("/", set(Role)),
+        ("/studies/1/series", set(Role)),
+        ("/healthz", set()),
+        ("/admin/status", {Role.MONITOR, Role.ADMIN}),
+        ("/admin/instances/1/file", {Role.ADMIN}),
+    ],
+)
+def test_what_is_not_listed_is_asked_about_by_those_who_may_use_it(path: str, roles: set[Role]) -> None:
+    found = match(path)
+    assert found is not None
+    assert found.resource.methods["OPTIONS"].roles == roles
+
+
+def row(method: str, template: str) -> Route:
+    return Route(name=method + template, method=method, template=template, roles=frozenset(Role), description="A row.")
+
+
+def test_a_fixed_segment_goes_before_a_variable_one() -> None:
+    tree = ResourceTree([row("GET", "/a/{x}/c"), row("GET", "/a/b/d"), row("PUT", "/a/{y}/e/{z}")])
+    for path, template, parameters in (
+        ("/a/b/d", "/a/b/d", {}),
+        ("/a/x/c", "/a/{x}/c", {"x": "x"}),
+        ("/a/x/e/z", "/a/{y}/e/{z}", {"y": "x", "z": "z"}),
+    ):
+        found = tree.match(path)
+        assert found is not None
+        assert (found.resource.template, found.parameters) == (template, parameters)
+    assert tree.match("/a/b/c") is None
+    assert tree.match("/a/x/d") is None

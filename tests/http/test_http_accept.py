@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.http.accept import choose, parse_accept
+from edged.http.accept import choose, most_specific, parse_accept, parse_media_range
 from edged.http.media_type import parse_media_type
 
 DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.1'
@@ -96,6 +96,27 @@ def test_an_unspecific_offer_does_not_satisfy_a_wanted_transfer_syntax() -> None
 
 def test_a_very_long_list_is_cut() -> None:
     assert len(parse_accept("a/b," * 100_000)) == 100
+
+
+def test_the_range_that_decides_is_returned() -> None:
+    ranges = parse_accept("*/*;q=0.1, application/*;q=0.2, application/dicom+json;charset=x;q=0.3")
+    found = most_specific(ranges, parse_media_type(JSON))
+    assert found is not None
+    assert (found.weight, found.media_type.parameter("charset")) == (0.3, "x")
+    assert most_specific(ranges[1:], parse_media_type("text/html")) is None
+
+
+def test_of_equal_ranges_the_greater_weight_decides() -> None:
+    found = most_specific(parse_accept(f"{JSON};q=0.9, {JSON};q=0.1"), parse_media_type(JSON))
+    assert found is not None
+    assert found.weight == 0.9
+
+
+def test_one_range() -> None:
+    assert parse_media_range("text/html;q=2") is None
+    found = parse_media_range("text/*; q=0.5")
+    assert found is not None
+    assert (found.media_type.essence, found.weight) == ("text/*", 0.5)
 
 
 @given(st.text() | st.text(alphabet='a/*;=",q.01 ', max_size=40))

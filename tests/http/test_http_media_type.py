@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.http.media_type import MediaType, MediaTypeError, parse_media_type
+from edged.http.media_type import MAX_PARAMETERS, MediaType, MediaTypeError, parse_media_type
 
 TOKENS = st.text(alphabet="abcXYZ019!#$&-^_.+", min_size=1, max_size=12)
 VALUES = st.text(
@@ -80,6 +80,14 @@ def test_anything_else_is_its_own_error(value: str) -> None:
     except MediaTypeError:
         return
     assert parse_media_type(str(media_type)) == media_type
+
+
+def test_parameters_are_bounded() -> None:
+    most = "a/b" + "".join(f";p{number}=1" for number in range(MAX_PARAMETERS))
+    assert len(parse_media_type(most).parameters) == MAX_PARAMETERS
+    for more in (f"{most};q=1", f"{most};", "a/b" + ";" * (MAX_PARAMETERS + 1)):
+        with pytest.raises(MediaTypeError, match="more than"):
+            parse_media_type(more)
 
 
 def test_a_parameter_is_found_by_its_lower_case_name() -> None:

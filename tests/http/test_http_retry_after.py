@@ -1,10 +1,10 @@
-"""Retry-After: seconds, the three date forms, the cap."""
+"""Retry-After: seconds, dates, the cap."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.http.retry_after import MAX_RETRY_AFTER_S, parse_http_date, parse_retry_after
+from edged.http.retry_after import MAX_RETRY_AFTER_S, parse_retry_after
 
 NOW = 784_111_700.0  # Sun, 06 Nov 1994 08:48:20 GMT
 
@@ -18,7 +18,7 @@ NOW = 784_111_700.0  # Sun, 06 Nov 1994 08:48:20 GMT
         ("99999999", MAX_RETRY_AFTER_S),
         ("9" * 10_000, MAX_RETRY_AFTER_S),
         ("Sun, 06 Nov 1994 08:49:37 GMT", 77.0),
-        ("Sunday, 06-Nov-94 08:49:37 GMT", MAX_RETRY_AFTER_S),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 77.0),
         ("Sun Nov  6 08:49:37 1994", 77.0),
         ("Sun, 06 Nov 1994 08:00:00 GMT", 0.0),
         ("Fri, 31 Dec 9999 23:59:60 GMT", MAX_RETRY_AFTER_S),
@@ -29,7 +29,6 @@ NOW = 784_111_700.0  # Sun, 06 Nov 1994 08:48:20 GMT
         ("٣", None),
         ("Sun, 31 Feb 1994 08:49:37 GMT", None),
         ("Sun, 06 Foo 1994 08:49:37 GMT", None),
-        ("Sun, 06 Nov 0000 08:49:37 GMT", MAX_RETRY_AFTER_S),
         ("Sun, 06 Nov 1994 25:49:37 GMT", None),
     ],
 )
@@ -41,7 +40,3 @@ def test_reads(value: str, seconds: float | None) -> None:
 def test_any_value_is_answered_within_the_cap(value: str, now: float) -> None:
     seconds = parse_retry_after(value, now)
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_S
-
-
-def test_a_date_is_posix_time() -> None:
-    assert parse_http_date("Thu, 01 Jan 1970 00:00:10 GMT") == 10.0

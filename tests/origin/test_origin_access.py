@@ -79,7 +79,8 @@ async def test_a_token_decides_on_loopback_too(guarded: Box) -> None:
 async def test_credentials_that_are_not_known(guarded: Box, value: str) -> None:
     answer = await ask(guarded, "store", {"Authorization": value}, client=ELSEWHERE)
     assert answer.status == 401
-    assert answer.headers["www-authenticate"] == 'Bearer realm="edged"'
+    told = ', error="invalid_token"' if value.startswith("Bearer") else ""
+    assert answer.headers["www-authenticate"] == 'Bearer realm="edged"' + told
 
 
 async def test_the_scheme_is_written_in_any_case(guarded: Box) -> None:
@@ -112,6 +113,11 @@ async def test_anonymous_on_loopback_and_elsewhere(guarded: Box) -> None:
         {"Host": "localhost.evil.example:8080"},
         {"Host": "192.0.2.7:8080"},
         {"Host": ""},
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://localhost.evil.example:8080"},
+        {"Origin": "null"},
+        {"Origin": ""},
+        {"Origin": "http://"},
     ],
 )
 async def test_what_is_not_a_loopback_request(guarded: Box, headers: Mapping[str, str]) -> None:
@@ -121,6 +127,11 @@ async def test_what_is_not_a_loopback_request(guarded: Box, headers: Mapping[str
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.8.8.8:80", "[::1]:8080", "[::1]"])
 async def test_names_of_loopback(guarded: Box, host: str) -> None:
     assert (await ask(guarded, "store", {"Host": host})).status == 200
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:8080", "https://127.0.0.1", "http://[::1]:8080"])
+async def test_a_page_of_this_machine_is_of_this_machine(guarded: Box, origin: str) -> None:
+    assert (await ask(guarded, "store", {"Origin": origin})).status == 200
 
 
 async def test_named_anonymous_roles_hold_everywhere(tmp_path: Path) -> None:

@@ -1,16 +1,28 @@
 """Retrieve Capabilities and the state of the box for its monitors (PS3.18 8.9, Annexes G and H; DESIGN §6)."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import trio
 
+from edged.app.box import application_of
+from edged.app.limits import limits_of
+from edged.dicomweb.resources import ROUTES
+from edged.dicomweb.routing import resources_of
+from edged.origin.exchange import Reply, Request
+from edged.origin.monitoring import DESCRIPTIONS, RetrieveCapabilities
 from edged.store.records import DeliveryState
+from edged.store.space import OVERHEAD_BYTES
+from edged.telemetry.live import DestinationLive, DestinationState, LastError, Phase
 from tests.support.asgi_kit import Asked, call
 from tests.support.box_kit import ARCHIVE, Box, opened_box
 from tests.support.commitment_kit import moved
 from tests.support.stow_kit import made, named
+from tests.support.wadl_model import breaches
 
 WADL = "application/vnd.sun.wadl+xml"
 JSON = {"Accept": "application/json"}
@@ -28,12 +40,59 @@ async def test_the_description_is_wadl(box: Box, accept: str) -> None:
     assert base is not None
     assert base.get("base") == "http://localhost:8080/"
     assert {"studies", "commitment-requests"} <= {each.get("path") for each in base}
+    assert breaches(answer.body) == []
+    assert answer.headers["allow"] == "GET, OPTIONS"
+    assert {"accept", "authorization"} <= set(answer.headers["vary"].lower().split(", "))
 
 
 @pytest.mark.parametrize("accept", [None, "", "text/html", "application/dicom+json"])
 async def test_nothing_acceptable_is_406(box: Box, accept: str | None) -> None:
     answer = await box.ask("OPTIONS", "/", {} if accept is None else {"Accept": accept})
     assert answer.status == 406
+
+
+async def test_what_is_available_is_told(box: Box) -> None:
+    answer = await box.ask("OPTIONS", "/", {"Accept": "application/problem+json"})
+    assert (answer.status, json.loads(answer.body)["available"]) == (406, [WADL, "application/json"])
+
+
+TEMPLATES = [resource.template for resource in resources_of(ROUTES) if resource.listed]
+
+
+@pytest.mark.parametrize("template", TEMPLATES[1:])
+async def test_any_resource_below_describes_itself_and_what_is_below_it(box: Box, template: str) -> None:
+    path = template.replace("{", "").replace("}", "")
+    answer = await box.ask("OPTIONS", path, {"Accept": WADL})
+    assert (answer.status, answer.headers["content-type"]) == (200, WADL)
+    assert breaches(answer.body) == []
+    base = ElementTree.fromstring(answer.body).find("{*}resources")
+    assert base is not None
+    assert (base.get("base"), [each.get("path") for each in base]) == ("http://localhost:8080/", [template[1:]])
+    again = await box.ask("OPTIONS", path, {"Accept": WADL, "If-None-Match": answer.headers["etag"]})
+    assert (again.status, again.body) == (304, b"")
+    assert (await box.ask("OPTIONS", path)).status == 406
+    content = json.loads((await box.ask("OPTIONS", path, JSON)).body)
+    assert set(content) == {"application", "edged"}
+
+
+async def test_what_is_not_described_says_what_it_takes(box: Box) -> None:
+    for path in ("/healthz", "/admin/status", "/admin/instances/1.2/file"):
+        answer = await box.ask("OPTIONS", path)
+        assert (answer.status, answer.headers["allow"], answer.body) == (204, "GET, HEAD, OPTIONS", b"")
+    assert (await box.ask("OPTIONS", "/admin")).status == 404
+
+
+async def test_a_level_without_methods_of_its_own_is_405(box: Box) -> None:
+    for path in ("/commitment-requests", "/studies/1.2/series", "/subscribers"):
+        answer = await box.ask("GET", path)
+        assert (answer.status, answer.headers["allow"]) == (405, "OPTIONS")
+
+
+async def test_only_those_who_may_use_it_may_ask_about_what_is_not_described(tmp_path: Path) -> None:
+    async with opened_box(tmp_path, STORE_ONLY) as box:
+        assert (await box.ask("OPTIONS", "/admin/status")).status == 401
+        assert (await box.ask("OPTIONS", "/healthz")).status == 204
+        assert (await box.ask("OPTIONS", "/studies", {"Accept": WADL})).status == 200
 
 
 async def test_the_state_for_monitors(box: Box) -> None:
@@ -71,6 +130,7 @@ async def test_entity_tags_belong_to_the_description(tmp_path: Path) -> None:
             await box.stow(made(ONE))
             again = await box.ask("OPTIONS", "/", condition)
             assert (again.status, again.headers["etag"], again.body) == (304, answer.headers["etag"], b"")
+            assert again.headers["vary"].startswith("accept, authorization")
             assert (await box.ask("OPTIONS", "/", {**condition, "If-None-Match": '"other"'})).status == 200
 
 
@@ -108,3 +168,65 @@ async def test_conditions_stand_in_the_state(box: Box) -> None:
     [condition] = state["conditions"]
     assert condition["name"] == "study-inconsistent"
     assert "P2" not in json.dumps(state)
+
+
+async def test_descriptions_for_many_hosts_are_not_all_kept(box: Box) -> None:
+    parts = box.parts
+    handler = RetrieveCapabilities(parts.state, parts.conditions, parts.settings.access)
+    application = application_of(parts, {"retrieveCapabilities": handler})
+    answers = []
+    for number in (1, *range(1, DESCRIPTIONS + 10), 1):
+        asked = Asked("OPTIONS", "/studies", {"Accept": WADL, "Host": f"localhost:{number}"})
+        answers.append(await call(application, asked))
+        assert f'base="http://localhost:{number}/"'.encode() in answers[-1].body
+    assert handler.kept == DESCRIPTIONS
+    assert answers[0] == answers[1] == answers[-1]
+    assert answers[0].headers["etag"] != answers[2].headers["etag"]
+
+
+async def test_limits_stand_in_the_description(box: Box) -> None:
+    parts = box.parts
+    limits = limits_of(parts.settings)
+    handler = RetrieveCapabilities(parts.state, parts.conditions, parts.settings.access, limits=limits)
+    application = application_of(parts, {"retrieveCapabilities": handler})
+    content = json.loads((await call(application, Asked("OPTIONS", "/", JSON))).body)
+    assert "Limit: max_requests" in [each["@title"] for each in content["application"]["doc"]]
+
+
+async def test_the_state_is_told_at_a_full_store_with_a_dead_destination_under_load(
+    tmp_path: Path,
+) -> None:
+    running = trio.Event()
+
+    async def hanging(_: Request) -> Reply:
+        running.set()
+        await trio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    config = f'[origin]\nbind = ["http://127.0.0.1:0"]\nmax_requests = 1\n{ARCHIVE}'
+    async with opened_box(tmp_path, config, handlers={"storeInstances": hanging}) as box:
+        error = LastError(phase=Phase.TCP, text="refused", time=0.0)
+        dead = DestinationLive(state=DestinationState.RETRYING, phase=Phase.TCP, last_error=error)
+        box.parts.live.publish_destination("archive", dead)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(box.stow, made(ONE))
+            await running.wait()
+            nursery.start_soon(box.stow, made(TWO))
+            with full(box):
+                answer = await box.ask("OPTIONS", "/", JSON)
+                described = await box.ask("OPTIONS", "/studies", {"Accept": WADL})
+            nursery.cancel_scope.cancel()
+    state = json.loads(answer.body)["edged"]
+    assert (answer.status, described.status, state["store"]["free_bytes"]) == (200, 200, 0)
+    [archive] = state["destinations"]
+    assert (archive["state"], archive["phase"], archive["last_error"]["text"]) == ("retrying", "tcp", "refused")
+
+
+@contextmanager
+def full(box: Box) -> Iterator[None]:
+    """Somebody has announced as much as there is room for."""
+    reservation = box.store.space.open(box.store.space.free - OVERHEAD_BYTES)
+    try:
+        yield
+    finally:
+        reservation.close()

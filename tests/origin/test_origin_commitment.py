@@ -99,6 +99,25 @@ async def test_a_request_never_answers_406(archive: Box) -> None:
     assert (await check(archive, ASK + ".0", "image/png")).status == 406
 
 
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json; charset=utf-8", 200),
+        ("Application/DICOM+JSON", 200),
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("", 415),
+        (None, 200),
+    ],
+)
+async def test_what_a_form_of_a_page_can_send_is_no_request(
+    archive: Box, content_type: str | None, status: int
+) -> None:
+    await archive.stow(made(ONE))
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    assert (await archive.ask("POST", ASK, headers, sop_form([ONE]))).status == status
+
+
 async def test_upstream_evidence_is_waited_for(box: Box) -> None:
     await box.stow(made(ONE), made(TWO))
     answer = await ask(box, sop_form([ONE, TWO]))

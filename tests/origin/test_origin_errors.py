@@ -15,13 +15,13 @@ from edged.store.errors import InstanceGone, StoreFailed
 from tests.conftest import ExpectedLogs
 from tests.support.asgi_kit import Asked, call
 from tests.support.box_kit import Box, opened_box, served_box
+from tests.support.commitment_kit import sop_form
 from tests.support.http_client import connected
 from tests.support.server_kit import read_all, serving
 from tests.support.stow_kit import MULTIPART, made, multipart, named
 
 PATHS = (
     "/nothing",
-    "/studies/1.2/series",
     "/studies/1.2/series/3/instances/4/frames/1",
     "/studies//series/1/instances/1",
     "/studies/../healthz",
@@ -63,15 +63,16 @@ async def test_a_status_report_follows_accept(box: Box, accept: str | None, cont
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("DELETE", "/studies", "POST"),
-        ("GET", "/studies", "POST"),
-        ("HEAD", "/studies", "POST"),
-        ("PUT", named(1).path, "GET, HEAD"),
-        ("POST", "/healthz", "GET, HEAD"),
-        ("DELETE", "/commitment-requests/1.2.3", "GET, HEAD, POST"),
+        ("DELETE", "/studies", "OPTIONS, POST"),
+        ("GET", "/studies", "OPTIONS, POST"),
+        ("HEAD", "/studies", "OPTIONS, POST"),
+        ("GET", "/studies/1.2/series", "OPTIONS"),
+        ("PUT", named(1).path, "GET, HEAD, OPTIONS"),
+        ("POST", "/healthz", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/commitment-requests/1.2.3", "GET, HEAD, OPTIONS, POST"),
         ("POST", "/", "GET, OPTIONS"),
         ("HEAD", "/", "GET, OPTIONS"),
-        ("BREW", "/admin/status", "GET, HEAD"),
+        ("BREW", "/admin/status", "GET, HEAD, OPTIONS"),
     ],
 )
 async def test_other_methods_are_405(box: Box, method: str, path: str, allow: str) -> None:
@@ -83,6 +84,7 @@ async def test_a_notification_connection_wants_an_upgrade(box: Box) -> None:
     for path in ("/", "/subscribers/monitor"):
         answer = await box.ask("GET", path)
         assert (answer.status, answer.headers["upgrade"]) == (426, "websocket")
+        assert answer.headers["connection"] == "upgrade"  # RFC 9110 7.8
 
 
 async def test_health_is_everybodys(box: Box) -> None:
@@ -210,3 +212,69 @@ async def test_a_failure_in_the_middle_of_an_answer_is_not_answered_twice(box: B
         await box.application(Asked("GET", "/healthz").scope(), receive, send)
     assert started == ["http.response.start"]
     assert (await call(box.application, Asked("GET", "/healthz"))).status == 200
+
+
+async def test_a_report_names_its_request(box: Box) -> None:
+    async with serving(box.application) as server, connected(server.url) as connection:
+        ids = set()
+        for method, path, status in (("GET", "/nothing", 404), ("PUT", "/studies", 405), ("POST", "/studies", 415)):
+            answer = await connection.ask(method, path, {"Accept": "application/json", "X-Request-Id": "mine"})
+            report = json.loads(answer.body)
+            assert answer.status == report["status"] == status
+            assert report["request_id"] == answer.headers["x-request-id"] != "mine"
+            ids.add(report["request_id"])
+            for accept in ("text/html", "text/plain"):
+                other = await connection.ask(method, path, {"Accept": accept})
+                assert other.headers["x-request-id"].encode() in other.body
+        assert len(ids) == 3
+
+
+async def test_every_error_has_the_same_shape(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("a request failed")
+    requests: tuple[tuple[str, str, dict[str, str], int], ...] = (
+        ("GET", "/nothing", {}, 404),
+        ("PUT", "/studies", {}, 405),
+        ("GET", "/", {}, 426),
+        ("POST", "/studies", {}, 415),
+        ("POST", "/studies", {"Content-Type": MULTIPART}, 400),
+        ("POST", "/studies", {"Content-Type": MULTIPART, "Content-Length": str(1 << 50)}, 413),
+        ("POST", "/studies", {"Content-Type": MULTIPART, "Content-Encoding": "br"}, 415),
+        ("GET", named(1).path, {}, 404),
+        ("GET", "/healthz?%", {}, 400),
+        ("GET", "/healthz", {}, 500),
+        ("GET", "/admin/status", {}, 503),
+        ("GET", "/commitment-requests/1.2.3", {}, 404),
+        ("GET", "/commitment-requests/1.2.3?accept=*/*", {}, 400),
+        ("GET", "/admin/status", {"Authorization": "Bearer nobody"}, 401),
+    )
+    async with opened_box(tmp_path, handlers={"health": fails, "adminStatus": full}) as box:
+        for method, path, headers, status in requests:
+            answer = await box.ask(method, path, {"Accept": "application/json", **headers})
+            report = json.loads(answer.body)
+            assert (answer.status, report["status"], report["title"]) == (status, status, HTTPStatus(status).phrase)
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["cache-control"] == "no-store"
+            assert report["detail"]
+            assert report["temporary"] is (status in {500, 503})
+            assert ("retry-after" in answer.headers) is (status == 503)
+
+
+async def test_head_wherever_get(box: Box) -> None:
+    await box.stow(made(named(1)))
+    await box.ask(
+        "POST", "/commitment-requests/1.2.3", {"Content-Type": "application/dicom+json"}, sop_form([named(1)])
+    )
+    for path in (
+        "/healthz",
+        "/admin/status",
+        named(1).path,
+        f"/admin/instances/{named(1).instance}/file",
+        "/commitment-requests/1.2.3",
+        "/nothing",
+    ):
+        for accept in ("*/*", "image/png"):
+            headers = {"Accept": accept, "Accept-Encoding": "gzip"}
+            answer, head = await box.ask("GET", path, headers), await box.ask("HEAD", path, headers)
+            assert (head.status, head.body) == (answer.status, b"")
+            assert head.headers.keys() == answer.headers.keys()
+            assert path == "/admin/status" or head.headers == answer.headers

@@ -1,14 +1,19 @@
 """Notification connections over real WebSockets (PS3.18 8.10, DICOM.md §7)."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 import trio
-from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_stream
+from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
+from edged.dicomweb.data_set import DataSet
 from edged.dicomweb.event_report import EventKind
+from edged.origin.application import Application
+from edged.origin.notifications import CloseCode, NotificationConnection
+from edged.services.notifications import NotificationService, Place
+from edged.store.errors import StoreFailed
 from edged.store.records import DeliveryState
 from edged.telemetry.conditions import Severity
 from tests.support.box_kit import Box
@@ -183,3 +188,40 @@ async def test_by_a_reader_of_another_name(box: Box, running: Running) -> None:
     async with following(running, "/subscribers/night-watch") as session:
         await box.stow(made(ONE))
         assert await kinds(session, 1) == [EventKind.RECEIVED]
+
+
+class Failing(NotificationService):
+    """Its store cannot be read: from the beginning, or once it is followed."""
+
+    at_once = False
+
+    async def now(self) -> int:
+        if self.at_once:
+            raise StoreFailed("a page of the file is damaged")
+        return await super().now()
+
+    async def follow(self, place: Place, after: int) -> AsyncGenerator[DataSet, None]:
+        async with aclosing(super().follow(place, after)) as reports:
+            async for each in reports:
+                yield each
+                raise StoreFailed("a page of the file is damaged")
+
+
+async def test_a_store_that_fails_refuses_and_closes(box: Box) -> None:
+    service = Failing(box.store, box.bells)
+    sockets = {"openNotificationConnection": NotificationConnection(service, "EDGED")}
+    async with serving(Application(box.settings.origin, box.settings.access, {}, sockets=sockets)) as server:
+        async with following(server) as session:
+            await box.stow(made(ONE))
+            await report(session)
+            with pytest.raises(ConnectionClosed) as caught:
+                await session.get_message()
+            assert caught.value.reason is not None
+            assert caught.value.reason.code == CloseCode.TRY_AGAIN_LATER
+        service.at_once = True
+        with pytest.RaisesGroup(ConnectionRejected) as rejected:
+            async with following(server):
+                pass
+        [refused] = rejected.value.exceptions
+        assert isinstance(refused, ConnectionRejected)
+        assert refused.status_code == 503

@@ -1,14 +1,20 @@
 """Retrieve of an instance and of its stored file (PS3.18 10.4, DICOM.md §1)."""
 
+from functools import partial
+from pathlib import Path
+
 import pytest
 
 from edged.app.box import Parts
+from edged.config.choices import Duplicate
 from edged.dicom import uids
 from edged.dicom.errors import DicomError
 from edged.dicom.scanner import Scan
 from edged.http.media_type import parse_media_type
-from tests.support.asgi_kit import Answer
-from tests.support.box_kit import Box
+from edged.store.eviction import evict_oldest
+from edged.store.queue import move
+from edged.store.records import Delivery, DeliveryState
+from tests.support.box_kit import ARCHIVE, Box, opened_box
 from tests.support.dicom_samples import read, scan, shipped, shipped_files, unheard
 from tests.support.http_client import connected
 from tests.support.stow_kit import MULTIPART, STUDY, Named, made, multipart, named, parts_of
@@ -109,62 +115,40 @@ async def test_a_single_part_and_a_multipart_answer(box: Box) -> None:
         assert inner == data
 
 
-@pytest.mark.parametrize(
-    ("name", "wanted", "status"),
-    [
-        (COMPRESSED, uids.EXPLICIT_VR_LITTLE_ENDIAN, 406),
-        (COMPRESSED, "1.2.840.10008.1.2.4.70", 200),
-        (COMPRESSED, "*", 200),
-        (IMPLICIT, uids.EXPLICIT_VR_LITTLE_ENDIAN, 200),
-        (IMPLICIT, "*", 200),
-        (IMPLICIT, uids.IMPLICIT_VR_LITTLE_ENDIAN, 406),
-        (BIG, uids.EXPLICIT_VR_BIG_ENDIAN, 406),
-    ],
-)
-async def test_the_transfer_syntax_parameter(box: Box, name: str, wanted: str, status: int) -> None:
-    _, _, where = await stored(box, name)
-    for accept in (
-        f"application/dicom; transfer-syntax={wanted}",
-        f'multipart/related; type="application/dicom"; transfer-syntax={wanted}',
-    ):
-        assert (await box.ask("GET", where.path, {"Accept": accept})).status == status
-    both = f"application/dicom; transfer-syntax={uids.IMPLICIT_VR_LITTLE_ENDIAN}, application/dicom;q=0.1"
-    assert (await box.ask("GET", where.path, {"Accept": both})).status == 200
-
-
-@pytest.mark.parametrize("accept", [None, "", "text/html", "image/jpeg", "application/dicom+json", "*/*;q=0"])
-async def test_nothing_acceptable_is_406(box: Box, accept: str | None) -> None:
-    await box.stow(made(ONE))
-    headers = {} if accept is None else {"Accept": accept}
-    answer = await box.ask("GET", ONE.path, headers)
-    assert answer.status == 406
-    assert b"application/dicom" in answer.body
+NOWHERE = ("1.2.3", "1.2.3.", "1..2", "x", "1.2.3%20", "9" * 65, "9" * 600, "%C3%A9")
+"""UIDs of nothing, some of them no UIDs at all: a path that names nothing is not a bad request."""
 
 
 async def test_what_is_not_here_is_404(box: Box) -> None:
     await box.stow(made(ONE))
     other = named(2).path, Named(ONE.instance, "1.2.3").path, Named(ONE.instance, ONE.series, "1.2.3").path
-    for path in (*other, ONE.path + "0", ONE.path[:-1]):
-        assert (await box.ask("GET", path, SINGLE)).status == 404
-    assert (await box.ask("GET", "/admin/instances/1.2.3/file")).status == 404
+    malformed = [Named(uid).path for uid in NOWHERE] + [Named(ONE.instance, study=uid).path for uid in NOWHERE]
+    for path in (*other, *malformed, ONE.path + "0", ONE.path[:-1]):
+        assert (await box.ask("GET", path, SINGLE)).status == 404, path
+    for uid in NOWHERE:
+        assert (await box.ask("GET", f"/admin/instances/{uid}/file")).status == 404
     assert (await box.ask("GET", f"/studies/{STUDY}", SINGLE)).status in {404, 405}
 
 
-def tag(answer: Answer) -> str:
-    return answer.headers["etag"]
+async def test_what_was_let_go_is_410(box: Box) -> None:
+    await box.stow(made(ONE))
+    done = Delivery(state=DeliveryState.COMMITTED, since=1.0, proof="dicomweb")
+    await box.store.write(partial(move, number=1, destination=1, expected=tuple(DeliveryState), to=done))
+    await box.store.write(partial(evict_oldest, committed_before=9e9, least_bytes=0, now=5.0))
+    for path in (ONE.path, f"/admin/instances/{ONE.instance}/file"):
+        for method in ("GET", "HEAD"):
+            assert (await box.ask(method, path, SINGLE)).status == 410
+    assert (await box.stow(made(ONE))).status == 200
+    assert (await box.ask("GET", ONE.path, SINGLE)).status == 200
 
 
-async def test_entity_tags(box: Box) -> None:
-    await box.stow(made(ONE), made(named(2)))
-    single, related = [await box.ask("GET", ONE.path, accept) for accept in (SINGLE, RELATED)]
-    other = await box.ask("GET", named(2).path, SINGLE)
-    assert len({tag(single), tag(related), tag(other)}) == 3
-    for condition in (tag(single), "*", f'"x", {tag(single)}', f"W/{tag(single)}"):
-        answer = await box.ask("GET", ONE.path, {**SINGLE, "If-None-Match": condition})
-        assert answer.status == 304
-        assert answer.headers == {"etag": tag(single)}
-        assert answer.body == b""
-    assert (await box.ask("GET", ONE.path, {**RELATED, "If-None-Match": tag(single)})).status == 200
+async def test_a_conflict_is_not_addressed_by_its_uid(tmp_path: Path) -> None:
+    async with opened_box(tmp_path, ARCHIVE) as box:
+        box.door.duplicate = Duplicate.KEEP_BOTH
+        first, second = made(ONE), made(ONE, fill=b"\x5b")
+        for data in (first, second):
+            assert (await box.stow(data)).status == 200
+        assert (await box.ask("GET", ONE.path, SINGLE)).body == first
 
 
 async def test_head(box: Box) -> None:
@@ -191,4 +175,6 @@ async def test_over_a_socket(served: Parts) -> None:
             none = await connection.ask("GET", where.path, {**accept, "If-None-Match": answer.headers["etag"]})
             assert (none.status, none.body) == (304, b"")
             assert "content-length" not in none.headers
+            part = await connection.ask("GET", where.path, {**accept, "Range": "bytes=5-99,1000-"})
+            assert (part.status, len(part.body)) == (206, int(part.headers["content-length"]))
         assert (await connection.ask("GET", ONE.path)).status == 406

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from edged.dicom.reasons import FailureReason
-from edged.origin.store import PARTS_A_TURN
+from edged.origin.parts import PARTS_A_TURN
 from edged.store.counters import standing
 from edged.store.records import Standing
 from tests.support.asgi_kit import Answer, Asked, call

@@ -5,11 +5,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edged.server.exchange import NO_STATE
-from edged.server.head_gate import PREFACE, HeadError, Refusal, check_head, head_length, is_host, origin_form
-from edged.server.http2_request import request_of
+from edged.server.head_gate import (
+    METHODS,
+    PREFACE,
+    HeadError,
+    Refusal,
+    answer_hints,
+    check_head,
+    check_method,
+    head_length,
+    is_host,
+    origin_form,
+)
+from edged.server.limits import Limits
 
 LIMIT = 4096
+TARGET = 1000
+LIMITS = Limits(head_bytes=LIMIT, target_bytes=TARGET)
 GOOD = [
     b"GET / HTTP/1.1\r\nHost: box\r\n\r\n",
     b"GET /a?b=c%20d HTTP/1.0\r\n\r\n",
@@ -17,7 +29,9 @@ GOOD = [
     b"POST /studies HTTP/1.1\r\nhost:\t[::1]:8080 \r\nContent-Length: 10\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: Chunked\r\n\r\n",
     b"GET http://box:80/a HTTP/1.1\r\nHost: box\r\nX:\r\nY: \xe9 \t x\r\n\r\n",
-    b'M-SEARCH /"<>{}|^` HTTP/1.1\r\nHost: a_b.c\r\n\r\n',
+    b'DELETE /"<>{}|^` HTTP/1.1\r\nHost: a_b.c\r\n\r\n',
+    b"PATCH / HTTP/1.1\r\nHost: a%20b:65535\r\n\r\n",
+    b"PUT /" + b"a" * (TARGET - 1) + b" HTTP/1.1\r\nHost: box\r\n\r\n",
 ]
 BAD = [
     (b"GET /\r\n\r\n", Refusal.REQUEST_LINE),
@@ -29,7 +43,13 @@ BAD = [
     (b"GET / HTTP/9.9\r\nHost: box\r\n\r\n", Refusal.VERSION),
     (b"PRI * HTTP/2.0\r\n\r\n", Refusal.VERSION),
     (b"GET * HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET),
+    (b"get / HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.METHOD),
+    (b"M-SEARCH / HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.METHOD),
     (b"GET /a#b HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET),
+    (b"GET box:80 HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET),
+    (b"GET http://box:99999/ HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET),
+    (b"GET /" + b"a" * TARGET + b" HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET_TOO_LONG),
+    (b"GET /" + b"a" * 2 * TARGET + b" HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET_TOO_LONG),
     (b"GET ftp://box/ HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET),
     (b"GET http://u@box/ HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET),
     (b"GET http:/// HTTP/1.1\r\nHost: box\r\n\r\n", Refusal.TARGET),
@@ -49,6 +69,13 @@ BAD = [
     (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", Refusal.HOST),
     (b"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", Refusal.HOST),
     (b"GET / HTTP/1.1\r\nHost: a:b\r\n\r\n", Refusal.HOST),
+    (b"GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n", Refusal.HOST),
+    (b"GET / HTTP/1.1\r\nHost: a,b\r\n\r\n", Refusal.HOST),
+    (b"GET / HTTP/1.1\r\nHost: 0.0.0.0=80\r\n\r\n", Refusal.HOST),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nContent_Length: 1\r\n\r\n", Refusal.FIELD),
+    (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", Refusal.REQUEST_LINE),
+    (b"GET / HTTP/1.1\r\nHost: a%2\r\n\r\n", Refusal.HOST),
+    (b"GET / HTTP/1.1\r\nHost: [1:::2]\r\n\r\n", Refusal.HOST),
     (b"GET / HTTP/1.0\r\nHost: a/b\r\n\r\n", Refusal.HOST),
     (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", Refusal.CONTENT_LENGTH),
     (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", Refusal.CONTENT_LENGTH),
@@ -60,7 +87,7 @@ BAD = [
     (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", Refusal.TRANSFER_ENCODING),
     (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n\r\n", Refusal.TRANSFER_ENCODING),
     (b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Refusal.TRANSFER_ENCODING),
-    (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 200 + b"\r\n", Refusal.TOO_LARGE),
+    (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 100 + b"\r\n", Refusal.FIELDS),
 ]  # fmt: skip
 
 heads = st.one_of(
@@ -75,9 +102,9 @@ heads = st.one_of(
 def outcome(octets: bytes) -> int | Refusal | None:
     """What the gate makes of octets: the length of a good head, None for an incomplete one, or the refusal."""
     try:
-        length = head_length(octets, LIMIT)
+        length = head_length(octets, LIMITS)
         if length is not None:
-            check_head(octets[:length])
+            check_head(octets[:length], LIMITS)
     except HeadError as error:
         return error.refusal
     return length
@@ -117,6 +144,29 @@ def test_a_head_without_end_is_refused_at_the_limit() -> None:
     assert outcome(octets) is Refusal.TOO_LARGE
 
 
+def test_a_target_without_end_is_refused_before_the_limit_of_a_head() -> None:
+    octets = b"GET /" + b"a" * LIMIT
+    assert outcome(octets[: TARGET + 40]) is None
+    assert outcome(octets[: TARGET + 60]) is Refusal.TARGET_TOO_LONG
+
+
+@given(st.one_of(heads, st.sampled_from([b"\r\nAccept: a, b\t\r\n", b"HEAD / HTTP/1.1\r\naccept:"])))
+def test_what_a_refused_head_prefers_can_always_be_asked(head: bytes) -> None:
+    accept, _ = answer_hints(head)
+    assert accept is None or accept.isascii()
+    assert answer_hints(b"HEAD / HTTP/1.1\r\nAccept: text/plain \r\nX") == (b"text/plain", True)
+    assert answer_hints(b"GET / HTTP/1.1\r\nX-Accept: a\r\n\r\nAccept: b") == (None, False)
+
+
+def test_methods_that_nobody_knows() -> None:
+    for method in METHODS:
+        check_method(method)
+    for method, status in ((b"CONNECT", 501), (b"get", 501), (b"PROPFIND", 501), (b"", 501)):
+        with pytest.raises(HeadError) as caught:
+            check_method(method)
+        assert caught.value.refusal.status == status
+
+
 @pytest.mark.parametrize("octets", [b"\x16\x03\x01", b"\n", b" GET", b"\xff"])
 def test_what_cannot_become_a_head_is_refused_at_once(octets: bytes) -> None:
     assert outcome(octets) is Refusal.NOT_HTTP
@@ -139,27 +189,6 @@ def test_origin_form(target: bytes, expected: tuple[bytes, bytes | None]) -> Non
 def test_is_host() -> None:
     assert all(is_host(it) for it in (b"a", b"a.b:1", b"[::1]", b"[::1]:8080", b"127.0.0.1:"))
     assert not any(is_host(it) for it in (b"", b":1", b"a:b", b"a b", b"[", b"a@b", b"a/b", "é".encode()))
-
-
-names = st.sampled_from([b":method", b":path", b":scheme", b":authority", b":protocol", b"host", b"x"])
-values = st.one_of(st.sampled_from([b"GET", b"CONNECT", b"/", b"*", b"websocket", b"box"]), st.binary(max_size=20))
-
-
-@given(st.lists(st.tuples(names, values), max_size=8))
-def test_request_of_gives_a_request_or_its_error(fields: list[tuple[bytes, bytes]]) -> None:
-    try:
-        request = request_of(1, fields)
-    except HeadError:
-        return
-    assert request.raw_path.isascii()
-    assert [value for name, value in request.headers if name == b"host"] != []
-    assert not any(name.startswith(b":") for name, _ in request.headers)
-    assert request.state == NO_STATE
-
-
-def test_authority_becomes_host() -> None:
-    fields = [(b":method", b"GET"), (b":path", b"/"), (b":authority", b"a"), (b"host", b"b"), (b"x", b"y")]
-    assert request_of(3, fields).headers == [(b"host", b"a"), (b"x", b"y")]
 
 
 def test_a_head_is_read_once_and_as_it_came() -> None:

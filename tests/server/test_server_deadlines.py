@@ -1,5 +1,6 @@
 """Every wait on a client has an end: each limit alone, injected short, over real sockets."""
 
+import contextlib
 import resource
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import trio
 from edged.server import TLS, Disconnected, Limits
 from tests.conftest import ExpectedLogs
 from tests.support.certificates import Certificates
-from tests.support.server_kit import ANY, Message, Running, curl, http2, read_all, read_body, serving, sink
+from tests.support.server_kit import ANY, Message, Running, answer, curl, http2, read_all, read_body, serving, sink
 
 SHORT_S = 0.15
 GET = b"GET / HTTP/1.1\r\nHost: box\r\n\r\n"
@@ -72,7 +73,7 @@ async def test_a_body_that_does_not_come() -> None:
             await stream.send_all(POST)
             assert (await read_all(stream)).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
         async with http2(running) as wire:
-            assert (await wire.finish(await wire.request(b"/", b"POST", end=False)))[0] == 0
+            assert (await wire.finish(await wire.request(b"/", b"POST", end=False)))[0] == 408
             assert await wire.finish(await wire.request()) == (200, b"0")
 
 
@@ -109,6 +110,61 @@ async def test_a_client_that_stops_reading() -> None:
     assert gone == 2
 
 
+async def dribble(stream: trio.SocketStream, octets: bytes) -> None:
+    with contextlib.suppress(trio.BrokenResourceError):
+        for octet in octets:
+            await stream.send_all(bytes([octet]))
+            await trio.testing.wait_all_tasks_blocked(SHORT_S / 8)
+
+
+async def test_a_body_that_comes_below_the_floor() -> None:
+    limits = only(body_s=20, pace_window_s=SHORT_S, floor_bytes_per_s=1000)
+    async with serving(sink, limits=limits) as running, await running.open() as stream:
+        await stream.send_all(POST.replace(b"10\r", b"1000\r"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(dribble, stream, bytes(1000))
+            seen = await read_all(stream)
+            nursery.cancel_scope.cancel()
+        assert seen.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+        assert running.server.counters.slow == 1
+
+
+async def test_only_waiting_counts_against_the_floor(tmp_path: Path) -> None:
+    file = tmp_path / "upload"
+    file.write_bytes(bytes(700_000))
+
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        size = 0
+        while (message := await receive())["type"] == "http.request" and message["more_body"]:
+            size += len(message["body"])
+            await trio.sleep(SHORT_S)
+        await answer(send, 200, b"%d" % (size + len(message["body"])))
+
+    limits = only(body_s=20, pace_window_s=2 * SHORT_S, floor_bytes_per_s=1 << 20)
+    async with serving(app, limits=limits) as running:
+        assert await curl("-T", str(file), running.url) == "700000"
+
+
+async def test_an_answer_that_is_taken_below_the_floor() -> None:
+    gone = trio.Event()
+
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": bytes(1000), "more_body": True})
+        except Disconnected:
+            gone.set()
+
+    limits = only(write_s=20, pace_window_s=SHORT_S, floor_bytes_per_s=1 << 30)
+    async with serving(app, limits=limits) as running, await running.open() as stream:
+        await stream.send_all(GET)
+        with trio.fail_after(20):
+            while not gone.is_set():
+                await stream.receive_some(1 << 16)
+                await trio.testing.wait_all_tasks_blocked(SHORT_S / 20)
+
+
 async def test_connections_over_the_cap_are_refused() -> None:
     async with (
         serving(sink, limits=only(connections=2)) as running,
@@ -116,8 +172,29 @@ async def test_connections_over_the_cap_are_refused() -> None:
         http2(running),
         await running.open() as third,
     ):
-        assert await read_all(third) == b""
-        assert running.server.counters.refused == 1
+        seen = await read_all(third)
+        assert seen.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"\r\nretry-after: " in seen
+        assert b"\r\nconnection: close\r\n" in seen
+        assert (running.server.counters.refused, running.server.counters.crowded) == (1, 0)
+
+
+async def test_few_are_told_that_they_are_refused() -> None:
+    async with serving(sink, limits=only(connections=1, refusals=1)) as running, http2(running):
+        async with await running.open() as told, await running.open() as untold:
+            assert await read_all(untold) == b""
+            assert (await read_all(told)).startswith(b"HTTP/1.1 503 ")
+        async with await running.open() as later:
+            assert (await read_all(later)).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_over_tls_a_refused_connection_just_ends(certificates: Certificates) -> None:
+    tls = TLS(certificates.server.certificate, certificates.server.private_key)
+    async with (
+        serving(sink, ["https://127.0.0.1:0"], tls=tls, limits=only(connections=0)) as running,
+        await running.open() as stream,
+    ):
+        assert await read_all(stream) == b""
 
 
 async def test_a_unix_socket_is_outside_the_cap(tmp_path: Path) -> None:
@@ -128,7 +205,7 @@ async def test_a_unix_socket_is_outside_the_cap(tmp_path: Path) -> None:
         await running.open() as second,
         await trio.open_unix_socket(path) as probe,
     ):
-        assert await read_all(second) == b""
+        assert (await read_all(second)).startswith(b"HTTP/1.1 503 ")
         await probe.send_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert (await read_all(probe)).startswith(b"HTTP/1.1 200")
 

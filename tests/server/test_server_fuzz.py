@@ -11,7 +11,8 @@ from edged.server import Limits
 from edged.server.exchange import Service
 from edged.server.http1 import HTTP1Connection
 from edged.server.http2 import HTTP2Connection
-from edged.server.wire import Wire, peer_of
+from edged.server.peer import peer_of
+from edged.server.wire import Wire
 from tests.support.server_kit import read_all, sink
 
 LIMITS = Limits(head_s=5, body_s=5, linger_s=0.2, drain_s=1)

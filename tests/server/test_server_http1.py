@@ -123,6 +123,25 @@ async def test_http10_ends_with_the_answer() -> None:
         assert b"transfer-encoding" not in seen
 
 
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+async def test_http10_is_kept_if_it_asks_and_the_answer_has_its_own_end(method: bytes) -> None:
+    kept = method + b" / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"
+    async with serving(sink) as running:
+        seen = await exchange_raw(running, kept + kept + method + b" / HTTP/1.0\r\n\r\n" + GET)
+    heads = [each for each in seen.split(b"HTTP/1.1 ") if each]
+    assert len(heads) == 3
+    assert [b"\r\nconnection: keep-alive\r\n" in head for head in heads] == [True, True, False]
+    assert [b"\r\nconnection: close\r\n" in head for head in heads] == [False, False, True]
+
+
+async def test_http10_gets_no_continue() -> None:
+    async with serving(sink) as running, await running.open() as stream:
+        await stream.send_all(b"POST / HTTP/1.0\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        await stream.send_all(b"abc")
+        assert (await read_all(stream)).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]}
 BODY = {"type": "http.response.body", "body": b"abc"}
 MORE = {"type": "http.response.body", "body": b"a", "more_body": True}
@@ -157,11 +176,12 @@ async def test_what_is_no_answer_is_a_500(messages: list[Message], expected_logs
         seen = await exchange_raw(running, GET)
         assert seen.startswith(FAILED)
         assert b"\r\nconnection: close\r\n" in seen
-        assert seen.endswith(b"\r\n\r\nThe answer could not be made.\n")
+        assert b"The origin server met an unexpected condition." in seen
 
 
 @pytest.mark.parametrize("messages", [[], [START]])
-async def test_no_answer_is_a_500(messages: list[Message]) -> None:
+async def test_no_answer_is_a_500(messages: list[Message], expected_logs: Any) -> None:
+    expected_logs.expect("the application gave no answer")
     async with serving(saying(*messages)) as running:
         assert (await exchange_raw(running, GET)).startswith(FAILED)
         seen = await exchange_raw(running, GET.replace(b"GET", b"HEAD"))

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from edged.server import TLS
-from edged.server.http2_codec import FRAME_BYTES
+from edged.server.http2_settings import FRAME_BYTES
 from tests.support.certificates import Certificates
 from tests.support.server_kit import H2Wire, answer, curl, exchange_raw, http2, read_all, serving, sink
 
@@ -103,6 +103,7 @@ async def test_unix(tmp_path: Path) -> None:
         peer = found["extensions"]["edged.peer"]
         assert (peer["uid"], peer["gid"]) == (os.getuid(), os.getgid())
         assert peer["pid"] > 0
+        assert peer["listener"] == str(path)
     assert not path.exists()
 
 

@@ -27,16 +27,17 @@ ASK_AGAIN_S = 0.1
 
 
 class Daemon:
-    """One box: its folder for all its lives, its process and URL for the present one."""
+    """One box: its folder for all its lives, its process and URLs for the present one; `url` is the first."""
 
-    def __init__(self, folder: Path, config: str, capacity: str) -> None:
+    def __init__(self, folder: Path, config: str, *, capacity: str, clock: str) -> None:
         self.url = ""
+        self.urls: list[str] = []
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir()
         self.config = folder / "edged.toml"
-        places = f'[box]\ndata_dir = "{folder}/data"\ncontrol = "{folder}/control.sock"\n'
-        origin = '[origin]\nbind = ["http://127.0.0.1:0"]\n'
+        places = f'[box]\ndata_dir = "{folder}/data"\ncontrol = "{folder}/control.sock"\nclock = "{clock}"\n'
+        origin = "" if "[origin]" in config else '[origin]\nbind = ["http://127.0.0.1:0"]\n'
         self.config.write_text(f'{places}{origin}[store]\ncapacity = "{capacity}"\n{config}')
 
     @property
@@ -53,12 +54,13 @@ class Daemon:
     async def start(self) -> None:
         """Start it and wait until it is ready."""
         self._process = await trio.to_thread.run_sync(self._spawn)
-        said = ""
+        said, self.urls = "", []
         with trio.fail_after(READY_WITHIN_S):
             while said != "ready":
                 said = (await trio.to_thread.run_sync(self._line)).strip()
                 if said.startswith("listening on "):
-                    self.url = said.removeprefix("listening on ")
+                    self.urls.append(said.removeprefix("listening on "))
+        self.url = self.urls[0]
 
     async def kill(self) -> None:
         """SIGKILL."""
@@ -120,9 +122,11 @@ class Daemon:
 
 
 @asynccontextmanager
-async def daemon(folder: Path, config: str = "", *, capacity: str = "256MiB") -> AsyncIterator[Daemon]:
+async def daemon(
+    folder: Path, config: str = "", *, capacity: str = "256MiB", clock: str = "auto"
+) -> AsyncIterator[Daemon]:
     """A box that is ready; at the end its process and its folder are gone."""
-    box = Daemon(folder, config, capacity)
+    box = Daemon(folder, config, capacity=capacity, clock=clock)
     try:
         await box.start()
         yield box

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edged.config.choices import ClockMode
-from edged.telemetry.clock import EARLIEST_POSSIBLE_S, ManualClock, SystemClock, kernel_says_synchronised
+from edged.telemetry.clock import ASK_AGAIN_S, EARLIEST_POSSIBLE_S, ManualClock, SystemClock, kernel_says_synchronised
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,16 @@ def test_a_manual_clock_stands_until_it_is_moved() -> None:
     assert (clock.wall(), clock.monotonic(), clock.trusted()) == (1_900_000_000.0, 2.5, True)
     with pytest.raises(ValueError, match="only passes"):
         clock.advance(-1)
+
+
+def test_whether_the_clock_is_trusted_is_asked_again_after_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, answers = [100.0], iter([False, True])
+    monkeypatch.setattr(SystemClock, "monotonic", lambda _: now[0])
+    clock = SystemClock(mark=tmp_path / "none", synchronised=lambda: next(answers))
+    assert not clock.trusted()
+    assert not clock.trusted()
+    now[0] += ASK_AGAIN_S
+    assert clock.trusted()
+    assert clock.trusted()

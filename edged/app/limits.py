@@ -1,0 +1,116 @@
+"""The one table of limits: the numbers of every part, each with what happens beyond it.
+
+It stands in the capabilities description and, with the defaults, in docs/limits.md. Every field of the server's limits
+has its sentence here; numbers are taken from where they are kept, never written again.
+"""
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+
+from edged.config import Settings
+from edged.dicom.nesting import DEEPEST
+from edged.dicomweb.data_set import MAX_BYTES, MAX_DEPTH, MAX_NODES
+from edged.dicomweb.limits import Limit, Unit
+from edged.dicomweb.routing import MAX_PATH
+from edged.http.content_decoding import DecodeLimits
+from edged.http.multipart import MultipartLimits
+from edged.origin.commitment import MAX_REFERENCES
+from edged.origin.turns import WAITING
+from edged.server.limits import DEFAULT, Limits
+from edged.store.budget import INTAKE_BYTES
+from edged.store.schema import MAX_OPEN_REQUESTS
+
+_SERVER: Final = MappingProxyType(
+    {
+        "handshake_s": "A TLS handshake that takes longer is cut.",
+        "head_s": "A request head that takes longer from its first octet on is answered 408; the connection is closed.",
+        "idle_s": "A connection without a request is closed.",
+        "body_s": "A body of which no octet comes is answered 408; the connection is closed.",
+        "write_s": "A connection whose client takes nothing of an answer is closed.",
+        "pace_window_s": "The time over which a body, and the taking of an answer, is measured.",
+        "floor_bytes_per_s": "A slower body is answered 408, a slower reader is cut; only waits for the client count.",
+        "linger_s": "How long a closing connection is read on, so that its last answer is not lost.",
+        "drain_s": "What running requests get when the box shuts down; then they are cut.",
+        "websocket_ping_s": "A WebSocket that sends nothing is sent a ping.",
+        "websocket_pong_s": "A WebSocket that does not answer a ping is cut.",
+        "connection_age_s": "An older HTTP/2 connection is ended by GOAWAY; what runs on it is finished.",
+        "connections": "A further one takes the place of an idle one, else it gets 503 if it is not TLS, and ends.",
+        "connections_per_address": "For one address, as above; loopback and Unix sockets are exempt, all with a proxy.",
+        "leaving": "Beyond the caps, of idle connections that are ending to make room, first those of who has most.",
+        "refusals": "Further connections beyond the caps are closed without an answer.",
+        "head_bytes": "A longer request head is answered 431; the connection is closed.",
+        "target_bytes": "A longer request target is answered 414; the connection is closed.",
+        "fields": "A head, or the trailers, with more fields is answered 431; the connection is closed.",
+        "message_bytes": "A WebSocket that gets a longer message is closed with 1009.",
+        "streams": "A further HTTP/2 stream of a connection is refused with REFUSED_STREAM.",
+        "connection_requests": "An HTTP/2 connection that had so many is ended by GOAWAY; what runs on it is finished.",
+        "stream_window_bytes": "An HTTP/2 client waits for credit; one that does not is cut with FLOW_CONTROL_ERROR.",
+        "connection_window_bytes": "The same for all streams of one connection.",
+        "windows_bytes": "A further HTTP/2 request with a body is answered 503; part of `intake`.",
+    }
+)
+"""What happens beyond a field of `server.Limits`."""
+
+
+def server_limits(settings: Settings) -> Limits:
+    """Return the limits of the box's server; a trusted proxy is one address, through which all may come."""
+    proxied = bool(settings.origin.trusted_proxies.networks)
+    return replace(DEFAULT, connections_per_address=DEFAULT.connections) if proxied else DEFAULT
+
+
+def limits_of(settings: Settings, server: Limits | None = None) -> tuple[Limit, ...]:
+    """Return the table, settings first; `server` are its server's limits if not those of the settings."""
+    server = server or server_limits(settings)
+    return (
+        *_of_settings(settings),
+        *_of_payloads(),
+        *(Limit(name, getattr(server, name), _unit(name), beyond) for name, beyond in _SERVER.items()),
+    )
+
+
+def _of_settings(settings: Settings) -> tuple[Limit, ...]:
+    origin = settings.origin
+    return (
+        Limit(
+            "max_requests", origin.max_requests, Unit.COUNT, "Further requests wait for a minute, then they get 503."
+        ),
+        Limit("waiting_requests", WAITING, Unit.COUNT, "While more wait, a further request gets 503 at once."),
+        Limit(
+            "max_instance",
+            origin.max_instance_bytes,
+            Unit.BYTES,
+            "A larger instance alone is answered 413 before its payload, among others it fails with 0110H.",
+        ),
+    )
+
+
+def _of_payloads() -> tuple[Limit, ...]:
+    multipart = MultipartLimits()
+    count, octets = Unit.COUNT, Unit.BYTES
+    broken = "the rest of the request fails with C000H, what came before is stored."
+    return (
+        Limit("intake", INTAKE_BYTES, octets, "Of uploads and HTTP/2 windows; beyond, senders wait for a commit."),
+        Limit(
+            "expansion",
+            DecodeLimits(0).ratio,
+            count,
+            "An encoded payload that decodes to more than 64 MiB and to more times its size is answered 413.",
+        ),
+        Limit("parts", multipart.parts, count, f"A multipart payload with more: {broken}"),
+        Limit("part_head_bytes", multipart.head_bytes, octets, f"A longer head of a part: {broken}"),
+        Limit("part_fields", multipart.headers, count, f"A part with more header fields: {broken}"),
+        Limit("instance_depth", DEEPEST, count, "An instance with deeper sequences fails with C000H."),
+        Limit("document_bytes", MAX_BYTES, octets, "A larger payload in JSON or XML is answered 413."),
+        Limit("document_values", MAX_NODES, count, "A payload in JSON or XML with more is answered 400."),
+        Limit("document_depth", MAX_DEPTH, count, "A payload in JSON or XML with deeper sequences is answered 400."),
+        Limit("references", MAX_REFERENCES, count, "A storage commitment request with more is answered 413."),
+        Limit("open_requests", MAX_OPEN_REQUESTS, count, "While more commitment requests wait, a new one gets 503."),
+        Limit("path_characters", MAX_PATH, count, "A longer path names nothing: 404."),
+    )
+
+
+def _unit(name: str) -> Unit:
+    """Return the unit that a field's name ends in."""
+    units = {"_bytes_per_s": Unit.BYTES_PER_SECOND, "_bytes": Unit.BYTES, "_s": Unit.SECONDS}
+    return next((unit for suffix, unit in units.items() if name.endswith(suffix)), Unit.COUNT)

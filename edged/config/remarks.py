@@ -1,0 +1,30 @@
+"""What is allowed in the settings, but hardly meant: told by `edged check-config`, and in the log at the start.
+
+What may live here: functions from the settings to remarks, one line each. What contradicts itself is not a remark but a
+problem (`checks`), with which nothing starts.
+"""
+
+from collections.abc import Iterator
+
+from edged.config.binds import parse_bind
+from edged.config.settings import Settings
+
+
+def remarks(settings: Settings) -> list[str]:
+    """Return every remark on settings that can be used."""
+    return [*_anonymous(settings), *_costs(settings)]
+
+
+def _anonymous(settings: Settings) -> Iterator[str]:
+    roles = settings.access.anonymous
+    reachable = [bind for bind in settings.origin.bind if parse_bind(bind).off_loopback]
+    if roles and reachable:
+        yield f"access.anonymous: whoever can reach {', '.join(reachable)} may {', '.join(roles)} without a credential"
+
+
+def _costs(settings: Settings) -> Iterator[str]:
+    """A password that is cheaper to check than others tells by its time that there is such a user."""
+    passwords = settings.access.passwords
+    if len({each.scrypt.cost for each in passwords}) > 1:
+        cheap = min(passwords, key=lambda each: each.scrypt.cost).name
+        yield f"access.password[{cheap}]: cheaper to check than others; make it anew with `edged token --password`"

@@ -1,0 +1,184 @@
+"""Content negotiation, once for all services: what is offered against what a user agent accepts.
+
+The accept query parameter goes before the Accept header field, which must be there in any case and cover it; within
+each the most specific range gives an offer its weight (8.7.8.1). Between equal weights the order of the offer decides,
+but a type that was asked for without Transfer Syntax means its default one (8.7.3.4), if that is offered. Which kinds
+may stand together is checked for the parameter and the field apart, because the field of a browser always lists
+rendered types, whatever the link that it follows asks for. All is decided before anything is done: a Selection, or a
+NegotiationError with the Problem to answer. For a transaction that must not fail, because the answer comes after the
+deed, `negotiate_leniently` always selects.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from edged.dicomweb.charsets import ALIASES, SUPPORTED
+from edged.dicomweb.media_types import TRANSFER_SYNTAX, Kind, default_transfer_syntax, kind_of, root_essence
+from edged.http.accept import MAX_RANGES, MediaRange, most_specific, parse_accept, parse_media_range
+from edged.http.charset import CharsetWishes, select_charset
+from edged.http.fields import split_quoted
+from edged.http.media_type import MediaType
+from edged.http.problem import Problem
+from edged.http.query import Query
+
+ACCEPT_PARAMETER: Final = "accept"
+CHARSET_PARAMETER: Final = "charset"
+QUERY_PARAMETERS: Final = (ACCEPT_PARAMETER, CHARSET_PARAMETER)
+"""The query parameters that every resource with a representation supports. Source: PS3.18 8.3.3."""
+
+_NO_QUERY: Final = Query()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a user agent accepts, as it was sent; None is absent."""
+
+    accept: str | None = None
+    accept_parameter: str | None = None
+    accept_charset: str | None = None
+    charset_parameter: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The selected media type, one of those offered, its character set, and what the choice depended on."""
+
+    media_type: MediaType
+    charset: str
+    vary: tuple[str, ...]
+
+
+class NegotiationError(ValueError):
+    """A request whose answer cannot be given in an acceptable form: 400 or 406."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.detail)
+        self.problem = problem
+
+
+def wishes_of(fields: Mapping[str, str], query: Query = _NO_QUERY, *, accept_name: str = ACCEPT_PARAMETER) -> Wishes:
+    """Gather what a request says; `fields` by lower-case name. The URI service names the parameter "contentType".
+
+    Source: PS3.18 8.3.3, 8.4.1, 9.1.2.2.1.
+    """
+    return Wishes(
+        accept=fields.get("accept"),
+        accept_parameter=",".join(query.values(accept_name)) if accept_name in query else None,
+        accept_charset=fields.get("accept-charset"),
+        charset_parameter=",".join(query.values(CHARSET_PARAMETER)) if CHARSET_PARAMETER in query else None,
+    )
+
+
+def negotiate(wanted: Wishes, offered: Sequence[MediaType], *, charsets: Sequence[str] = SUPPORTED) -> Selection:
+    """Select how to answer; `offered` is not empty, the default first, and among Transfer Syntaxes the cheapest first.
+
+    Raises NegotiationError: 406 without Accept or when nothing matches, 400 for an accept parameter that is not valid
+    or not covered by Accept, and for DICOM and rendered types together. Source: PS3.18 8.3.3.1, 8.7.5, 8.7.8.
+    """
+    if wanted.accept is None:
+        raise NegotiationError(_not_acceptable("A request for this resource has an Accept header field.", offered))
+    header = parse_accept(wanted.accept)
+    if wanted.accept_parameter is None:
+        asked: tuple[MediaRange, ...] = ()
+        _require_one_kind(header, offered)
+    else:
+        asked = _parse_parameter(wanted.accept_parameter, header)
+        _require_one_kind(asked, offered)
+    best = _best(asked, offered) or _best(header, offered)
+    if best is None:
+        raise NegotiationError(_not_acceptable("None of the acceptable media types is available.", offered))
+    return _selection(wanted, best, charsets)
+
+
+def negotiate_leniently(
+    wanted: Wishes, offered: Sequence[MediaType], *, charsets: Sequence[str] = SUPPORTED
+) -> Selection:
+    """Select how to answer a store or commitment request: the default where `negotiate` would refuse.
+
+    After the instances were taken a refusal would lose them: PS3.18 10.5.3 has no 406 for it.
+    """
+    try:
+        return negotiate(wanted, offered, charsets=charsets)
+    except NegotiationError:
+        return _selection(wanted, (offered[0], None), charsets)
+
+
+def _parse_parameter(value: str, header: Sequence[MediaRange]) -> tuple[MediaRange, ...]:
+    elements = [element for element in split_quoted(value, ",") if element]
+    if not 0 < len(elements) <= MAX_RANGES:
+        raise NegotiationError(_bad_request("The accept parameter lists media types."))
+    return tuple(_parameter_element(element, header) for element in elements)
+
+
+def _parameter_element(element: str, header: Sequence[MediaRange]) -> MediaRange:
+    found = parse_media_range(element)
+    if found is None:
+        raise NegotiationError(_bad_request("The accept parameter has a value that is not a media type."))
+    if "*" in found.media_type.essence or "*" in (found.media_type.parameter("type") or ""):
+        raise NegotiationError(_bad_request("The accept parameter takes no wildcards."))
+    covering = most_specific(header, found.media_type)
+    if covering is None or covering.weight == 0:
+        raise NegotiationError(_bad_request("The Accept header field does not cover the accept parameter."))
+    return found
+
+
+def _require_one_kind(ranges: Sequence[MediaRange], offered: Sequence[MediaType]) -> None:
+    kinds = {kind_of(each.media_type, offered) for each in ranges if each.weight > 0}
+    if {Kind.DICOM, Kind.RENDERED} <= kinds:
+        raise NegotiationError(_bad_request("DICOM and rendered media types cannot be accepted together."))
+
+
+_Best = tuple[MediaType, MediaRange | None]
+
+
+def _best(ranges: Sequence[MediaRange], offered: Sequence[MediaType]) -> _Best | None:
+    """The offer of the greatest weight, and the range that gave it; of one form, the Transfer Syntax that is meant."""
+    decided = [
+        (offer, decisive) for offer in offered if (decisive := most_specific(ranges, _explicit(offer))) is not None
+    ]
+    greatest = max((decisive.weight for _, decisive in decided), default=0.0)
+    if greatest == 0:
+        return None
+    equals = [pair for pair in decided if pair[1].weight == greatest]
+    form = _form(equals[0][0])
+    meant = (pair for pair in equals if _form(pair[0]) == form and _is_meant(pair[1].media_type, pair[0]))
+    return next(meant, equals[0])
+
+
+def _form(offer: MediaType) -> tuple[str, str]:
+    return offer.essence, root_essence(offer)
+
+
+def _explicit(offer: MediaType) -> MediaType:
+    """A DICOM type that names no Transfer Syntax has the default one. Source: PS3.18 8.7.3."""
+    if kind_of(offer) is not Kind.DICOM or TRANSFER_SYNTAX in offer.parameters:
+        return offer
+    parameters = {**offer.parameters, TRANSFER_SYNTAX: default_transfer_syntax(offer)}
+    return MediaType(offer.type, offer.subtype, parameters)
+
+
+def _is_meant(wanted: MediaType, offer: MediaType) -> bool:
+    """Without a Transfer Syntax the default one is meant. Source: PS3.18 8.7.3.4, 8.7.8.2."""
+    syntax = offer.parameter(TRANSFER_SYNTAX)
+    return wanted.parameter(TRANSFER_SYNTAX) is not None or syntax in (None, default_transfer_syntax(offer))
+
+
+def _selection(wanted: Wishes, best: _Best, charsets: Sequence[str]) -> Selection:
+    media_type, decisive = best
+    parameter = decisive.media_type.parameter(CHARSET_PARAMETER) if decisive else None
+    asked = CharsetWishes(media_type=parameter, query=wanted.charset_parameter, header=wanted.accept_charset)
+    charset = select_charset(asked, charsets, aliases=ALIASES)
+    vary = ("Accept", "Accept-Charset") if len(charsets) > 1 else ("Accept",)
+    return Selection(media_type=media_type, charset=charset, vary=vary)
+
+
+def _bad_request(detail: str) -> Problem:
+    return Problem(status=HTTPStatus.BAD_REQUEST, detail=detail)
+
+
+def _not_acceptable(detail: str, offered: Sequence[MediaType]) -> Problem:
+    """List what there is, as Table 8.5-1 wants it."""
+    available = [str(each) for each in offered]
+    return Problem(status=HTTPStatus.NOT_ACCEPTABLE, detail=detail, extra={"available": available})

@@ -1,0 +1,99 @@
+"""Who may connect: how many connections there are, in all and from one address, and what the others are told.
+
+What may live here: counting accepted connections and turning some away. Strategy: where a cap is reached the
+connection of a crowd that has been idle longest makes room (`idle`), so that a few addresses which keep all they
+can do not shut the others out. Invariants: a Unix socket is outside both caps, because only the daemon's user and
+root can open it and the watchdog's probe comes that way; loopback is outside the cap of an address, because a
+proxy on this machine brings all clients from there; a cap is passed by `leaving` at most, while those that make
+room are ending; nothing is kept of an address without connections; turning away takes TURN_AWAY_S at most, and
+`refusals` at a time.
+"""
+
+import contextlib
+from http import HTTPStatus
+
+import trio
+
+from edged.http.problem import Problem
+from edged.server.answers import refusal
+from edged.server.exchange import Counters
+from edged.server.idle import Idle
+from edged.server.limits import KIB, Limits
+from edged.server.tally import Tally
+from edged.telemetry.request import new_request_id
+
+TURN_AWAY_S = 1.0
+DROP_BYTES = 64 * KIB  # read at a time and thrown away
+RETRY_AFTER_S = 10  # by then idle connections and slow heads may have ended
+FULL = Problem(
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    detail="There are too many connections at this moment.",
+    temporary=True,
+    retry_after=RETRY_AFTER_S,
+)
+
+
+class Door:
+    """The caps of one server, and the connections that are inside."""
+
+    def __init__(self, limits: Limits, counters: Counters, idle: Idle | None = None) -> None:
+        self._limits = limits
+        self._counters = counters
+        self._idle = idle or Idle()
+        self._refused = Tally("refused a connection: too many")
+        self._inside: dict[str, int] = {}  # by address
+        self._turning_away = 0
+
+    def enter(self, address: str, *, capped: bool = True) -> bool:
+        """Count a connection in, or as refused; `address` is empty where its cap does not apply."""
+        crowded = self._inside.get(address, 0) >= self._limits.connections_per_address
+        full = self._counters.open >= self._limits.connections
+        if capped and (crowded or full) and not self._make_room(address, crowded=crowded):
+            self._counters.refused += 1
+            self._counters.crowded += crowded
+            self._refused.count()
+            return False
+        self._counters.accepted += 1
+        self._counters.open += 1
+        if address:
+            self._inside[address] = self._inside.get(address, 0) + 1
+        return True
+
+    def _make_room(self, address: str, *, crowded: bool) -> bool:
+        """Have an idle connection end, of this address if that is what has too many."""
+        of_address, limits = self._inside.get(address, 0), self._limits
+        if of_address >= limits.connections_per_address + limits.leaving:
+            return False
+        if self._counters.open >= limits.connections + limits.leaving:
+            return False
+        return self._idle.end_one({address: of_address} if crowded else self._inside, only=crowded)
+
+    def leave(self, address: str) -> None:
+        """Count a connection out that has entered."""
+        self._counters.open -= 1
+        if address:
+            self._inside[address] -= 1
+            if not self._inside[address]:
+                del self._inside[address]
+
+    async def turn_away(self, stream: trio.SocketStream, *, told: bool) -> None:
+        """End a connection that may not enter, `told` why in HTTP/1.1 while few are."""
+        try:
+            if told and self._turning_away < self._limits.refusals:
+                self._turning_away += 1
+                try:
+                    await _tell(stream)
+                finally:
+                    self._turning_away -= 1
+        finally:
+            stream.socket.close()
+
+
+async def _tell(stream: trio.SocketStream) -> None:
+    """Answer, and read what has been sent, so that the answer is not lost (RFC 9112 9.6)."""
+    octets = refusal(FULL, accept=None, request_id=new_request_id())
+    with trio.move_on_after(TURN_AWAY_S), contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        await stream.send_all(octets)
+        await stream.send_eof()
+        while await stream.receive_some(DROP_BYTES):
+            pass
