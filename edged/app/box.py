@@ -82,7 +82,8 @@ async def serve(
     """
     clock = SystemClock(settings.box.clock)
     limits = server_limits(settings)
-    intake_bytes = INTAKE_BYTES - limits.windows_bytes  # what HTTP/2 has queued counts in the one budget (DESIGN 1.7)
+    queued_bytes = limits.windows_bytes + limits.websocket_windows_bytes
+    intake_bytes = INTAKE_BYTES - queued_bytes  # what HTTP/2 has queued counts in the one budget (DESIGN 1.7)
     async with open_store(settings.box.data_dir, settings.store.capacity_bytes, intake_bytes=intake_bytes) as store:
         parts = await assemble(settings, store, clock)
         journal = Journal(store, clock, parts.bells)

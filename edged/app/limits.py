@@ -13,8 +13,9 @@ from edged.dicom.nesting import DEEPEST
 from edged.dicomweb.data_set import MAX_BYTES, MAX_DEPTH, MAX_NODES
 from edged.dicomweb.limits import Limit, Unit
 from edged.dicomweb.routing import MAX_PATH
-from edged.http.content_decoding import DecodeLimits
+from edged.http.content_decoding import MAX_MEMBERS, DecodeLimits
 from edged.http.multipart import MultipartLimits
+from edged.http.zstandard import WINDOW_BYTES
 from edged.origin.commitment import MAX_REFERENCES
 from edged.origin.turns import WAITING
 from edged.server.limits import DEFAULT, Limits
@@ -24,13 +25,15 @@ from edged.store.schema import MAX_OPEN_REQUESTS
 _SERVER: Final = MappingProxyType(
     {
         "handshake_s": "A TLS handshake that takes longer is cut.",
-        "head_s": "A request head that takes longer from its first octet on is answered 408; the connection is closed.",
+        "head_s": "Over HTTP/1, a request head that takes longer from its first octet on is answered 408; the "
+        "connection is closed.",
         "idle_s": "A connection without a request is closed.",
-        "body_s": "A body of which no octet comes is answered 408; the connection is closed.",
+        "body_s": "A body of which no octet comes, nor of another one on its connection, is answered 408; over "
+        "HTTP/1 the connection is closed.",
         "write_s": "A connection whose client takes nothing of an answer is closed.",
         "pace_window_s": "The time over which a body, and the taking of an answer, is measured.",
         "floor_bytes_per_s": "A slower body is answered 408, a slower reader is cut; only waits for the client count.",
-        "linger_s": "How long a closing connection is read on, so that its last answer is not lost.",
+        "linger_s": "How long a closing connection is read on, six times that if it sends; for its last answer.",
         "drain_s": "What running requests get when the box shuts down; then they are cut.",
         "websocket_ping_s": "A WebSocket that sends nothing is sent a ping.",
         "websocket_pong_s": "A WebSocket that does not answer a ping is cut.",
@@ -39,15 +42,18 @@ _SERVER: Final = MappingProxyType(
         "connections_per_address": "For one address, as above; loopback and Unix sockets are exempt, all with a proxy.",
         "leaving": "Beyond the caps, of idle connections that are ending to make room, first those of who has most.",
         "refusals": "Further connections beyond the caps are closed without an answer.",
-        "head_bytes": "A longer request head is answered 431; the connection is closed.",
-        "target_bytes": "A longer request target is answered 414; the connection is closed.",
-        "fields": "A head, or the trailers, with more fields is answered 431; the connection is closed.",
+        "head_bytes": "A longer request head is answered 431; over HTTP/1, and from twice the length on, the "
+        "connection is closed.",
+        "target_bytes": "A longer request target is answered 414; over HTTP/1 the connection is closed.",
+        "fields": "A head with more is answered 431, trailers with more 400 or a reset stream; over HTTP/1 the "
+        "connection is closed.",
         "message_bytes": "A WebSocket that gets a longer message is closed with 1009.",
         "streams": "A further HTTP/2 stream of a connection is refused with REFUSED_STREAM.",
         "connection_requests": "An HTTP/2 connection that had so many is ended by GOAWAY; what runs on it is finished.",
         "stream_window_bytes": "An HTTP/2 client waits for credit; one that does not is cut with FLOW_CONTROL_ERROR.",
         "connection_window_bytes": "The same for all streams of one connection.",
         "windows_bytes": "A further HTTP/2 request with a body is answered 503; part of `intake`.",
+        "websocket_windows_bytes": "A further WebSocket over HTTP/2 is answered 503; part of `intake`.",
     }
 )
 """What happens beyond a field of `server.Limits`."""
@@ -96,6 +102,13 @@ def _of_payloads() -> tuple[Limit, ...]:
             DecodeLimits(0).ratio,
             count,
             "An encoded payload that decodes to more than 64 MiB and to more times its size is answered 413.",
+        ),
+        Limit("coding_members", MAX_MEMBERS, count, "A payload of more gzip members or zstd frames is answered 413."),
+        Limit(
+            "zstd_window_bytes",
+            WINDOW_BYTES,
+            octets,
+            "A zstd payload with a larger window is answered 400; each that is decoded may hold so much memory.",
         ),
         Limit("parts", multipart.parts, count, f"A multipart payload with more: {broken}"),
         Limit("part_head_bytes", multipart.head_bytes, octets, f"A longer head of a part: {broken}"),

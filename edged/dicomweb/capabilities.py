@@ -14,7 +14,7 @@ import msgspec
 from edged.dicomweb import parameters
 from edged.dicomweb.limits import Limit
 from edged.dicomweb.parameters import Parameter, Style
-from edged.dicomweb.resources import ROUTES, Route, segments_of
+from edged.dicomweb.resources import ROUTES, Route, head_of, segments_of
 from edged.dicomweb.transfer_syntaxes import RETRIEVED, STORED
 from edged.dicomweb.wadl import TYPES_NAMESPACE, WADL_NAMESPACE, Element, doc, wadl_json
 
@@ -114,10 +114,10 @@ def _method(route: Route) -> Element:
 
 def _head(route: Route) -> Element:
     """Return the HEAD of a GET: the same without payloads."""
-    statuses = (*route.success, *route.bare)
-    responses = (*_response(statuses, route.gives), *_response(route.failure, _REPORTED))
+    head = head_of(route)
+    responses = (*_response((*head.success, *head.bare), head.gives), *_response(head.failure, _REPORTED))
     about = doc(f"What {route.name} answers, without its payload.")
-    return Element("method", (("name", "HEAD"), ("id", f"{route.name}Head")), (about, _request(route), *responses))
+    return Element("method", (("name", head.method), ("id", f"{head.name}Head")), (about, _request(head), *responses))
 
 
 def _request(route: Route) -> Element:

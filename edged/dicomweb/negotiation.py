@@ -16,7 +16,7 @@ from typing import Final
 
 from edged.dicomweb.charsets import ALIASES, SUPPORTED
 from edged.dicomweb.media_types import TRANSFER_SYNTAX, Kind, default_transfer_syntax, kind_of, root_essence
-from edged.http.accept import MAX_RANGES, MediaRange, most_specific, parse_accept, parse_media_range
+from edged.http.accept import MediaRange, most_specific, parse_accept, parse_media_range
 from edged.http.charset import CharsetWishes, select_charset
 from edged.http.fields import split_quoted
 from edged.http.media_type import MediaType
@@ -27,6 +27,8 @@ ACCEPT_PARAMETER: Final = "accept"
 CHARSET_PARAMETER: Final = "charset"
 QUERY_PARAMETERS: Final = (ACCEPT_PARAMETER, CHARSET_PARAMETER)
 """The query parameters that every resource with a representation supports. Source: PS3.18 8.3.3."""
+
+MAX_ASKED: Final = 16  # in a hyperlink; each is looked for among all ranges of the header field
 
 _NO_QUERY: Final = Query()
 
@@ -107,8 +109,8 @@ def negotiate_leniently(
 
 def _parse_parameter(value: str, header: Sequence[MediaRange]) -> tuple[MediaRange, ...]:
     elements = [element for element in split_quoted(value, ",") if element]
-    if not 0 < len(elements) <= MAX_RANGES:
-        raise NegotiationError(_bad_request("The accept parameter lists media types."))
+    if not 0 < len(elements) <= MAX_ASKED:
+        raise NegotiationError(_bad_request(f"The accept parameter lists media types, {MAX_ASKED} at most."))
     return tuple(_parameter_element(element, header) for element in elements)
 
 

@@ -115,10 +115,10 @@ IF_UNMODIFIED_SINCE: Final = header("If-Unmodified-Since", "A date: what is newe
 RANGE: Final = header("Range", "Ranges of bytes of the payload; those of a multipart one count its boundaries.")
 IF_RANGE: Final = header("If-Range", "An entity tag or date: the Range applies to nothing else.")
 
-NEGOTIATED: Final = (ACCEPT_QUERY, ACCEPT_CHARSET)
-"""Of a method that gives instances. Source: PS3.18 Tables 10.4.1-5 and 10.4.1-6."""
+NEGOTIATED: Final = (ACCEPT_QUERY, CHARSET_QUERY, ACCEPT_CHARSET)
+"""Of a method that gives instances. Source: PS3.18 8.3.3, Tables 10.4.1-5 and 10.4.1-6."""
 
-NEGOTIATED_TEXT: Final = (ACCEPT_QUERY, CHARSET_QUERY, ACCEPT_CHARSET, ACCEPT_ENCODING)
+NEGOTIATED_TEXT: Final = (*NEGOTIATED, ACCEPT_ENCODING)
 """Of a method that gives JSON or XML. Source: PS3.18 Table 13.1.2-1; RFC 9110 12.5.3."""
 
 CONDITIONAL: Final = (IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH, IF_MODIFIED_SINCE)
@@ -143,3 +143,6 @@ CONTENT_LOCATION: Final = header("Content-Location", "The URL of what the payloa
 LOCATION: Final = header("Location", "The URL of the study that was stored, or of all.", Type.URI)
 RETRY_AFTER: Final = header("Retry-After", "When to ask again, in seconds.", Type.COUNT)
 WWW_AUTHENTICATE: Final = header("WWW-Authenticate", "With 401: how to authenticate.")
+
+VALIDATED: Final = (ETAG, LAST_MODIFIED, ACCEPT_RANGES, CONTENT_LOCATION)
+"""Of an answer with stored bytes. Source: RFC 9110 8.8, 14.3."""

@@ -6,7 +6,7 @@ capabilities description all read these rows, so that what is announced is what 
 gets its row in the change that serves it (PS3.18 Tables 10.1-1, 13.1.1-1; 8.9; 8.10).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from http import HTTPStatus
 from typing import Final
@@ -22,17 +22,18 @@ _REPORTS: Final = tuple(str(media_type) for media_type in OFFERED)
 _WADL: Final = "application/vnd.sun.wadl+xml"
 _JSON: Final = "application/json"
 
-_ANY: Final = (
+_OPEN: Final = (
     HTTPStatus.BAD_REQUEST,
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN,
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.REQUEST_URI_TOO_LONG,
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     HTTPStatus.INTERNAL_SERVER_ERROR,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
-"""What any request may be answered. Source: PS3.18 Table 8.5-1."""
+"""What a request may be answered that nobody is kept from. Source: PS3.18 Table 8.5-1."""
+
+_ANY: Final = (*_OPEN, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+"""What any other request may be answered. Source: PS3.18 Table 8.5-1; RFC 6585 4."""
 
 _STORE: Final = (
     *_ANY,
@@ -40,8 +41,12 @@ _STORE: Final = (
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 )
-_RESULT: Final = (*_ANY, HTTPStatus.NOT_FOUND, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.GONE)
+_KEPT: Final = (*_ANY, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+_BYTES: Final = (*_KEPT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
 _SOCKET: Final = (*_ANY, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.UPGRADE_REQUIRED)
+_GET_ONLY: Final = frozenset(
+    {HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +85,40 @@ class Route:
         return HTTPStatus.NOT_ACCEPTABLE in self.failure and not self.websocket
 
 
+def head_of(route: Route) -> Route:
+    """Return the row of HEAD for that of a GET; it has no ranges and opens nothing. Source: RFC 9110 9.3.2, 14.2."""
+    return replace(
+        route,
+        method="HEAD",
+        parameters=tuple(each for each in route.parameters if each not in parameters.RANGED),
+        success=_without(route.success, _GET_ONLY),
+        bare=_without(route.bare, _GET_ONLY),
+        failure=_without(route.failure, _GET_ONLY),
+    )
+
+
+def bare_options(route: Route, template: str, roles: frozenset[Role]) -> Route:
+    """Return the row of OPTIONS for what is not described, from that of what is: it tells the methods alone.
+
+    Source: RFC 9110 9.3.7.
+    """
+    return replace(
+        route,
+        template=template,
+        roles=roles,
+        offers=(),
+        parameters=(),
+        gives=(),
+        success=(),
+        bare=(HTTPStatus.NO_CONTENT,),
+        failure=_ANY if roles else _OPEN,
+    )
+
+
+def _without(statuses: tuple[HTTPStatus, ...], lacking: frozenset[HTTPStatus]) -> tuple[HTTPStatus, ...]:
+    return tuple(status for status in statuses if status not in lacking)
+
+
 @cache
 def segments_of(template: str) -> tuple[str, ...]:
     """Return a template's path segments."""
@@ -93,7 +132,7 @@ RETRIEVE_CAPABILITIES: Final = Route(
     roles=frozenset(Role),
     description="Retrieve Capabilities (PS3.18 8.9); in JSON with the state of the box for its monitors.",
     offers=(_WADL, _JSON),
-    parameters=(parameters.ACCEPT_CHARSET, parameters.IF_NONE_MATCH),
+    parameters=(parameters.ACCEPT_CHARSET, parameters.ACCEPT_ENCODING, parameters.IF_NONE_MATCH),
     gives=(parameters.ETAG,),
     bare=(HTTPStatus.NOT_MODIFIED,),
     failure=(*_ANY, HTTPStatus.NOT_ACCEPTABLE),
@@ -121,7 +160,7 @@ ROUTES: Final = (
         method="GET",
         template="/subscribers/{requester}",
         roles=frozenset({Role.MONITOR, Role.ADMIN}),
-        description="Open Notification Connection of a named requester: resumes where it acknowledged.",
+        description="Open Notification Connection under the name of a requester: event reports from now on.",
         offers=(str(DICOM_JSON), str(DICOM_XML)),
         parameters=parameters.WEBSOCKET,
         success=(),
@@ -163,10 +202,10 @@ ROUTES: Final = (
         description="Retrieve Instance (PS3.18 10.4).",
         offers=_DICOM,
         parameters=(*parameters.NEGOTIATED, *parameters.CONDITIONAL, *parameters.RANGED),
-        gives=(parameters.ETAG, parameters.LAST_MODIFIED, parameters.ACCEPT_RANGES),
+        gives=parameters.VALIDATED,
         success=(HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT),
         bare=(HTTPStatus.NOT_MODIFIED,),
-        failure=(*_RESULT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
+        failure=(*_BYTES, HTTPStatus.NOT_ACCEPTABLE),
     ),
     Route(
         name="requestStorageCommitment",
@@ -191,7 +230,7 @@ ROUTES: Final = (
         parameters=parameters.NEGOTIATED_TEXT,
         gives=(parameters.RETRY_AFTER,),
         bare=(HTTPStatus.ACCEPTED,),
-        failure=_RESULT,
+        failure=(*_KEPT, HTTPStatus.NOT_ACCEPTABLE),
     ),
     Route(
         name="health",
@@ -200,6 +239,7 @@ ROUTES: Final = (
         roles=frozenset(),
         description="Tells whether the daemon serves requests.",
         offers=("text/plain",),
+        failure=_OPEN,
         listed=False,
     ),
     Route(
@@ -218,7 +258,11 @@ ROUTES: Final = (
         roles=frozenset({Role.ADMIN}),
         description="The stored bytes of an instance, exactly as they arrived.",
         offers=("application/dicom",),
-        failure=(*_ANY, HTTPStatus.NOT_FOUND),
+        parameters=(*parameters.CONDITIONAL, *parameters.RANGED),
+        gives=parameters.VALIDATED,
+        success=(HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT),
+        bare=(HTTPStatus.NOT_MODIFIED,),
+        failure=_BYTES,
         listed=False,
     ),
 )

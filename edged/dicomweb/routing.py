@@ -4,7 +4,8 @@ A path is split before it is percent-decoded, so that an encoded slash stays par
 that cannot be decoded, or has an empty, "." or ".." segment, names nothing. One slash at the end is
 forgiven. The rows of `resources` are made into a tree once, so that a path costs one step for each segment; of a
 fixed and a variable segment the fixed one is taken, and there is no way back.
-Every resource answers OPTIONS, and so does a level above one that is listed (PS3.18 8.9, Annex H).
+Every resource answers OPTIONS, and so does a level above one that is listed (PS3.18 8.9, Annex H). So does the
+asterisk, which is no path but stands for the server as a whole (RFC 9110 7.1).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +14,9 @@ from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from edged.config.choices import Role
-from edged.dicomweb.resources import RETRIEVE_CAPABILITIES, ROUTES, Route, segments_of
+from edged.dicomweb.resources import RETRIEVE_CAPABILITIES, ROUTES, Route, bare_options, segments_of
 
+ASTERISK: Final = "*"
 MAX_PATH: Final = 4096  # 3 UIDs and their names are 240 characters
 
 _HEXADECIMAL: Final = frozenset("0123456789abcdefABCDEF")
@@ -22,22 +24,20 @@ _HEXADECIMAL: Final = frozenset("0123456789abcdefABCDEF")
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What paths of one form name, by its methods; `listed`: it has a capabilities description."""
+    """What paths of one form name, by its methods; `listed`: it has a capabilities description.
+
+    `allow` is the value of the Allow header field (RFC 9110 10.2.1).
+    """
 
     template: str
     methods: Mapping[str, Route]
     listed: bool
+    allow: str
 
     @property
     def variables(self) -> tuple[str, ...]:
         """The names of the template's variables, in their order."""
         return tuple(segment[1:-1] for segment in segments_of(self.template) if segment.startswith("{"))
-
-    @property
-    def allow(self) -> str:
-        """The value of the Allow header field. Source: RFC 9110 10.2.1."""
-        plain_get = "GET" in self.methods and not self.methods["GET"].websocket
-        return ", ".join(sorted([*self.methods, *(["HEAD"] if plain_get else [])]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,7 @@ class Match:
 
     def route(self, method: str) -> Route | None:
         """Return the row of a method, GET's for HEAD; None means 405 (PS3.18 8.5)."""
-        route = self.resource.methods.get("GET" if method == "HEAD" else method)
-        return None if route and route.websocket and method == "HEAD" else route
+        return self.resource.methods.get("GET" if method == "HEAD" else method)
 
     @property
     def allow(self) -> str:
@@ -80,6 +79,7 @@ class ResourceTree:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._root = _Level()
+        self._server = _server(routes)
         for resource in resources_of(routes):
             level = self._root
             for segment in segments_of(resource.template):
@@ -88,6 +88,8 @@ class ResourceTree:
 
     def match(self, path: str) -> Match | None:
         """Return the resource that a path names, or None: 404."""
+        if path == ASTERISK:
+            return Match(self._server)
         segments = split_path(path)
         if segments is None:
             return None
@@ -112,7 +114,8 @@ def resources_of(routes: Sequence[Route]) -> Iterable[Resource]:
         own = {route.method: route for route in routes if route.template == template}
         listed = any(route.listed and template in _levels(route) for route in routes)
         if own or listed:
-            yield Resource(template, {"OPTIONS": _options(template, own, listed), **own}, listed)
+            methods = {"OPTIONS": _options(template, own, listed), **own}
+            yield Resource(template, methods, listed, _allow(methods))
 
 
 def match(path: str) -> Match | None:
@@ -151,11 +154,23 @@ def _levels(route: Route) -> tuple[str, ...]:
 
 def _options(template: str, own: Mapping[str, Route], listed: bool) -> Route:
     """Return the row of a resource's OPTIONS; about one that is not listed may ask who may use it."""
-    roles = RETRIEVE_CAPABILITIES.roles
-    if not listed:
-        users = [route.roles for route in own.values()]
-        roles = frozenset[Role]().union(*users) if all(users) else frozenset()
-    return replace(RETRIEVE_CAPABILITIES, template=template, roles=roles)
+    if listed:
+        return replace(RETRIEVE_CAPABILITIES, template=template)
+    users = [route.roles for route in own.values()]
+    roles = frozenset[Role]().union(*users) if all(users) else frozenset[Role]()
+    return bare_options(RETRIEVE_CAPABILITIES, template, roles)
+
+
+def _server(routes: Iterable[Route]) -> Resource:
+    """Return what the asterisk stands for: every method that some resource has. Source: RFC 9110 9.3.7."""
+    options = bare_options(RETRIEVE_CAPABILITIES, ASTERISK, frozenset())
+    return Resource(ASTERISK, {"OPTIONS": options}, listed=False, allow=_allow([route.method for route in routes]))
+
+
+def _allow(methods: Iterable[str]) -> str:
+    """Return the value of Allow; whatever has GET has HEAD, if only to be told that it needs an Upgrade."""
+    known = {"OPTIONS", *methods}
+    return ", ".join(sorted(known | ({"HEAD"} if "GET" in known else set())))
 
 
 def _decoded(part: str) -> str | None:

@@ -1,8 +1,8 @@
 """Content codings: which there are, what an answer is encoded with, and the encoding.
 
-gzip (also by its old name x-gzip) and deflate in its zlib format, because these are what the standard
-library has; zstd would need a package, so it is neither offered nor taken. An encoded representation
-is another representation: its entity tag differs, and Vary says what chose it.
+gzip (also by its old name x-gzip), deflate in its zlib format, and zstd, as far as user agents and proxies
+support it (RFC 9659). An encoded representation is another representation: its entity tag differs, and
+Vary says what chose it.
 
 Decoding, which has to mistrust its input, is in `content_decoding`.
 """
@@ -10,14 +10,15 @@ Decoding, which has to mistrust its input, is in `content_decoding`.
 import zlib
 from enum import Enum
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from edged.http.fields import parse_weight, split_quoted
 from edged.http.media_type import MediaType, MediaTypeError, parse_media_type
+from edged.http.zstandard import zstd_compressor
 
 MAX_CODINGS: Final = 2  # one over another is seen where a proxy compresses what is compressed; more is an attack
 MIN_WORTH_BYTES: Final = 1024  # less fits one packet with or without a coding
-ACCEPT_ENCODING: Final = ("accept-encoding", "gzip, deflate")
+ACCEPT_ENCODING: Final = ("accept-encoding", "gzip, deflate, zstd")
 """The field that a 415 answer carries when the coding was the trouble. Source: RFC 9110 12.5.3, 15.5.16."""
 VARY: Final = ("vary", "accept-encoding")
 
@@ -36,18 +37,18 @@ class UnsupportedCoding(ContentCodingError):
 
 
 class Coding(Enum):
-    """A content coding by its name in Content-Encoding. Source: RFC 9110 8.4.1."""
+    """A content coding by its name in Content-Encoding. Sources: RFC 9110 8.4.1, RFC 8878 7.2."""
 
     GZIP = "gzip"
     DEFLATE = "deflate"
+    ZSTD = "zstd"
     IDENTITY = "identity"
 
-    @property
-    def window_bits(self) -> int:
-        """What zlib calls the format."""
-        return zlib.MAX_WBITS | 16 if self is Coding.GZIP else zlib.MAX_WBITS
 
+ZLIB_FORMATS: Final = {Coding.GZIP: zlib.MAX_WBITS | 16, Coding.DEFLATE: zlib.MAX_WBITS}
+"""What zlib calls the formats that it knows."""
 
+_PREFERRED: Final = (Coding.ZSTD, Coding.GZIP, Coding.DEFLATE)  # zstd costs a quarter of gzip's time
 _NAMES: Final = {**{coding.value: coding for coding in Coding}, "x-gzip": Coding.GZIP}
 
 
@@ -55,16 +56,17 @@ _NAMES: Final = {**{coding.value: coding for coding in Coding}, "x-gzip": Coding
 def choose_coding(header: str | None) -> Coding | None:
     """Return the coding for an answer that is worth encoding, None if the user agent accepts none, not even identity.
 
-    The greatest weight wins, between equals gzip, then deflate; identity comes last unless it is named.
-    Without the field the answer is not encoded. Source: RFC 9110 12.5.3.
+    The greatest weight wins, between equals zstd, then gzip, then deflate; identity comes last unless it is named.
+    Only who names zstd gets it, `*` does not stand for it. Without the field the answer is not encoded.
+    Source: RFC 9110 12.5.3.
     """
     if header is None:
         return Coding.IDENTITY
     weights = _weights(header)
     others = weights.get(_ANY)
     best, best_weight = None, 0.0
-    for coding in (Coding.GZIP, Coding.DEFLATE):
-        weight = weights.get(coding, others or 0.0)
+    for coding in _PREFERRED:
+        weight = weights.get(coding, 0.0 if coding is Coding.ZSTD else others or 0.0)
         if weight > best_weight:
             best, best_weight = coding, weight
     identity = weights.get(Coding.IDENTITY, others)
@@ -117,17 +119,28 @@ class Encoder:
     """Encodes a body piece by piece; no time and no name is written, so that equal bodies stay equal."""
 
     def __init__(self, coding: Coding) -> None:
-        self._deflater = (
-            None if coding is Coding.IDENTITY else zlib.compressobj(_LEVEL, zlib.DEFLATED, coding.window_bits)
-        )
+        self._compressor = _compressor(coding)
 
     def feed(self, data: bytes | memoryview) -> bytes:
         """Take the next bytes; return what of the encoded body is ready, often nothing."""
-        return bytes(data) if self._deflater is None else self._deflater.compress(data)
+        return bytes(data) if self._compressor is None else self._compressor.compress(data)
 
     def finish(self) -> bytes:
         """Return the rest of the encoded body."""
-        return b"" if self._deflater is None else self._deflater.flush()
+        return b"" if self._compressor is None else self._compressor.flush()
+
+
+class _Compressor(Protocol):
+    """What zlib and zstd have in common."""
+
+    def compress(self, data: bytes | memoryview, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+def _compressor(coding: Coding) -> _Compressor | None:
+    if coding is Coding.IDENTITY:
+        return None
+    return zstd_compressor() if coding is Coding.ZSTD else zlib.compressobj(_LEVEL, wbits=ZLIB_FORMATS[coding])
 
 
 def _weights(header: str) -> dict[Coding | str, float]:

@@ -37,6 +37,7 @@ MAX_AGE_S: Final = 600  # Chromium keeps at most two hours; a changed setting is
 MAX_REQUESTED: Final = 64
 
 _ANY: Final = "*"
+_ALLOW_ANY: Final = ("access-control-allow-origin", _ANY)
 _VARY: Final = ("vary", "Origin")
 _VARY_PREFLIGHT: Final = ("vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
 
@@ -77,12 +78,18 @@ class OriginPolicy:
         return Preflight(origin=origin, headers=fields.get("access-control-request-headers", ""))
 
     def response_fields(self, origin: str | None) -> Fields:
-        """Return the fields that any answer gets, error or not. Source: Fetch 3.2."""
+        """Return the fields that any answer gets, error or not; for all origins they are the same for everybody.
+
+        Source: Fetch 3.2.
+        """
         if not self.origins:
             return ()
-        if origin is None or not self._names(origin):
-            return self._vary(_VARY)
-        return (*self._allowing(origin), ("access-control-expose-headers", ", ".join(EXPOSED)), *self._vary(_VARY))
+        exposed = ("access-control-expose-headers", ", ".join(EXPOSED))
+        if _ANY in self.origins:
+            return (_ALLOW_ANY, exposed)
+        if origin is None or not self._is_named(origin):
+            return (_VARY,)
+        return (*self._allowing(origin), exposed, _VARY)
 
     def preflight_fields(self, preflight: Preflight, allow: str) -> Fields:
         """Return the fields of the answer (204) to a preflight; `allow` lists the methods of the resource.
@@ -107,11 +114,8 @@ class OriginPolicy:
 
     def _allowing(self, origin: str) -> Fields:
         if _ANY in self.origins:
-            return (("access-control-allow-origin", _ANY),)
+            return (_ALLOW_ANY,)
         return (("access-control-allow-origin", origin), ("access-control-allow-credentials", "true"))
-
-    def _vary(self, field: tuple[str, str]) -> Fields:
-        return () if _ANY in self.origins else (field,)
 
 
 def _normal(origin: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-MAX_LENGTH: Final = 65_536  # bytes: a list of 1000 UIDs; the server's limit of a request target is below it
+MAX_LENGTH: Final = 8192  # bytes: no request target is longer (414), so that only another server can hand over more
 MAX_PARAMETERS: Final = 256  # more than the matching keys of any search
 
 _BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")

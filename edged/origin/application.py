@@ -8,6 +8,7 @@ audit log, with the status of its answer if that went out whole.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Protocol
 
@@ -38,13 +39,17 @@ from edged.origin.exchange import (
 )
 from edged.origin.pages import origin_of
 from edged.origin.provenance import client_of
-from edged.origin.turns import Turns
+from edged.origin.room import Memory, NoRoom, Rooms
+from edged.origin.turns import COME_AGAIN_S, Turn, Turns
 from edged.store.errors import InstanceGone, StoreError
 from edged.telemetry.request import current_request_id
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Reply]]
+
+_CACHE_CONTROL = ("cache-control", "private, no-cache")
+"""Of what not everybody may see, unless its handler says otherwise."""
 
 _NOBODYS = frozenset[Role]()
 _QUERY_NAMES = {
@@ -58,6 +63,18 @@ _UPGRADE = Problem(
 _UNREADABLE = Problem(
     status=HTTPStatus.INTERNAL_SERVER_ERROR,
     detail="The bytes of this instance cannot be read from the store. The box's state says what can be done.",
+)
+_NO_ROOM = Problem(
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    detail="There is no room in memory for this now.",
+    temporary=True,
+    retry_after=COME_AGAIN_S,
+)
+_CUT_OFF = Problem(
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    detail="Others were waiting for what this request held, and it was waiting for its client.",
+    temporary=True,
+    retry_after=COME_AGAIN_S,
 )
 _UNAVAILABLE = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
@@ -91,6 +108,8 @@ class Application:
         self._policy = OriginPolicy(origin.cors)
         self._gate = Gate(access, origin)
         self._turns = Turns(origin.max_requests)
+        self.rooms = Rooms()
+        """What requests hold in memory as a whole, for whoever wants to know."""
         self._handlers = handlers
         self._sockets = sockets
         self._audit = audit
@@ -107,31 +126,48 @@ class Application:
 
         When the answer has begun the server is told: it logs the error and cuts the transfer.
         """
-        begun, status = False, None
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        turn, status = Turn(self._turns), None
+        outgoing = _Outgoing(turn.sending(send))
+        request.receive = turn.receiving(request.receive)
+        request.memory = Memory(self.rooms, turn)
         try:
-            reply = await self._reply(request)
+            with turn.scope:
+                status = await self._answered(request, turn, outgoing)
+            if turn.scope.cancelled_caught:
+                log.info("a request was cut off: others waited for what it held")
+                status = await self._answer_instead(request, _CUT_OFF, outgoing)
+        finally:
+            request.memory.release()
+            self._turns.give(turn)
+            self._note(request, status)
+
+    async def _answered(self, request: Request, turn: Turn, outgoing: "_Outgoing") -> HTTPStatus | None:
+        """Answer; return the status if the answer went out whole."""
+        try:
+            reply = await self._reply(request, turn)
+            if isinstance(reply.body, bytes):
+                request.memory.going.keep(request.held_bytes(reply.body))  # it may have been encoded
             await request.skip()
-            await answer(reply, request.scope, sending)
-            status = reply.status
+            await answer(reply, request.scope, outgoing.send)
         except ClientGone:
             log.debug("a client left in the middle of its request")
+            return None
         except Exception as error:
-            if begun:
+            if outgoing.begun:
                 raise
             problem = _UNREADABLE if isinstance(error, InstanceGone) else INTERNAL_ERROR
             log.log(logging.WARNING if problem is _UNREADABLE else logging.ERROR, "a request failed", exc_info=True)
-            status = problem.status
-            await answer(await self._report(request, problem), request.scope, send)
-        finally:
-            self._note(request, status)
+            return await self._answer_instead(request, problem, outgoing)
+        return reply.status
 
-    async def _reply(self, request: Request) -> Reply:
+    async def _answer_instead(self, request: Request, problem: Problem, outgoing: "_Outgoing") -> HTTPStatus | None:
+        """Answer with a problem unless another answer has begun: the server cuts that one."""
+        if outgoing.begun:
+            return None
+        await answer(await self._report(request, problem), request.scope, outgoing.send)
+        return problem.status
+
+    async def _reply(self, request: Request, turn: Turn) -> Reply:
         try:
             found = _resource(request)
             preflight = self._policy.preflight(request.scope["method"], request.fields)
@@ -140,7 +176,7 @@ class Application:
             route = await self._admitted(request, found, str(request.scope["method"]))
             if route.websocket:
                 raise Refusal(_UPGRADE, (("connection", "upgrade"), ("upgrade", "websocket")))
-            return await finished(await self._handled(request, route), request, self._policy)
+            return await finished(await self._handled(request, route, turn), request, self._policy)
         except Refusal as error:
             return await self._report(request, error.problem, error)
         except InstanceGone:
@@ -148,21 +184,21 @@ class Application:
         except StoreError as error:
             log.info("the store could not serve a request: %s", error)
             return await self._report(request, _UNAVAILABLE)
+        except NoRoom:
+            return await self._report(request, _NO_ROOM)
 
     async def _report(self, request: Request, problem: Problem, refused: Refusal | None = None) -> Reply:
         reply = report(problem, request.header("accept"), refused.headers if refused else ())
         return await finished(reply, request, self._policy)
 
-    async def _handled(self, request: Request, route: Route) -> Reply:
+    async def _handled(self, request: Request, route: Route, turn: Turn) -> Reply:
         handler = self._handlers[route.name]
-        if Role.MONITOR in route.roles or not route.roles:
-            return await handler(request)
-        turn = await self._turns.take()
-        request.receive = turn.receiving(request.receive)
-        try:
-            return await handler(request)
-        finally:
-            self._turns.give(turn)
+        if Role.MONITOR not in route.roles and route.roles:
+            await self._turns.take(turn)
+        reply = await handler(request)
+        if not route.roles or any(name == "cache-control" for name, _ in reply.headers):
+            return reply
+        return replace(reply, headers=(*reply.headers, _CACHE_CONTROL))
 
     async def _admitted(self, request: Request, found: Match, method: str) -> Route:
         """Return the row of the request if it may use it and its query can be read; raises Refusal."""
@@ -223,6 +259,19 @@ class Application:
             forwarded_malformed=request.said.malformed,
         )
         self._audit.note(entry)
+
+
+class _Outgoing:
+    """What sends an answer, and knows whether one has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer."""
+        self.begun = True
+        await self._send(message)
 
 
 def _resource(request: Request) -> Match:

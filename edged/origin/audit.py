@@ -3,9 +3,10 @@
 What may live here: the making of the lines and the file that they go to. Strategy: `note` never waits; lines wait in a
 bounded queue for a worker thread, one at a time; a write that hangs is left behind and taken up again, so that it
 ends before the next begins and nothing stands there twice. Invariants: the file and its predecessor are bounded; what
-could not be kept is counted, and the count is the next line; a line is whole or not there; strangers cannot push the
-log out by being refused. Lines are not flushed to the disk one by one: a power cut may cost the last seconds of them.
-No patient data unless the settings want it: only UIDs are taken from a request, and nothing that is not of their form.
+could not be kept is counted, and the count is the next line; a line is whole or not there; a request's lines are taken
+all or none, all as long as the queue is below its bound; strangers cannot push the log out by being refused. Lines are
+not flushed to the disk one by one: a power cut may cost the last seconds of them. No patient data unless the settings
+want it: only UIDs are taken from a request, and nothing that is not of their form.
 """
 
 import logging
@@ -143,15 +144,19 @@ class Audit:
         self._one = trio.CapacityLimiter(1)
 
     def note(self, entry: Entry) -> None:
-        """Have a request written down; what does not fit into the queue is counted."""
+        """Have a request written down, whole; if the queue is full its lines are counted instead."""
         if not self._access.audit:
             return
         if entry.status in _REFUSED and self._refusals.failed(entry.address):
             self._refused += 1
             return
-        instances = tuple(self._seemly(each) for each in entry.instances)
-        for start in range(0, max(1, len(instances)), INSTANCES_PER_LINE):
-            self._queue(self._line(entry, instances[start : start + INSTANCES_PER_LINE]))
+        starts = range(0, max(1, len(entry.instances)), INSTANCES_PER_LINE)
+        if self._waiting_bytes >= WAITING_BYTES:
+            self._lost += len(starts)
+            return
+        for start in starts:
+            instances = tuple(map(self._seemly, entry.instances[start : start + INSTANCES_PER_LINE]))
+            self._queue(self._line(entry, instances))
 
     async def keep(self) -> None:
         """Write what was noted, for ever; when cancelled, what is left."""
@@ -192,9 +197,6 @@ class Audit:
 
     def _queue(self, line: _Line) -> None:
         octets = msgspec.json.encode(line) + b"\n"
-        if self._waiting_bytes + len(octets) > WAITING_BYTES:
-            self._lost += 1
-            return
         self._waiting.append(octets)
         self._waiting_bytes += len(octets)
         self._some.set()

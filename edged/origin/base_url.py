@@ -9,6 +9,7 @@ prefix of segments at any depth; what lies outside of it is not ours. Nothing he
 from functools import lru_cache
 
 from edged.config import Origin
+from edged.dicomweb.routing import ASTERISK
 from edged.http.forwarded import DEFAULT_PORTS, NOTHING_SAID, Forwarded, TrustedProxies, read_forwarded
 from edged.origin.exchange import Receive, Request, Scope
 from edged.origin.provenance import PEER_EXTENSION, extension
@@ -37,7 +38,12 @@ class Base:
         return request
 
     def below(self, path: str) -> str:
-        """Return what of a path, as it was sent, lies below the base path; "" if it lies outside."""
+        """Return what of a path, as it was sent, lies below the base path; "" if it lies outside.
+
+        The asterisk of OPTIONS is the whole server's and stays (RFC 9110 7.1).
+        """
+        if path == ASTERISK:
+            return path
         base = self._path
         inside = not base or path == base or path.startswith(base + "/")
         return (path[len(base) :] or "/") if inside else ""

@@ -4,6 +4,7 @@ A body that breaks off is `ClientGone`, never its end: half a request must not l
 it was sent; `bodies` undoes its content coding.
 """
 
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
@@ -17,8 +18,10 @@ from edged.dicomweb.resources import Route
 from edged.http.forwarded import NOTHING_SAID, Forwarded
 from edged.http.problem import Problem, render
 from edged.http.query import Query
+from edged.http.ranges import Piece
 from edged.origin.audit import Outcome
 from edged.origin.requester import NOBODY, Requester
+from edged.origin.room import Memory
 from edged.telemetry.request import current_request_id
 
 Scope = dict[str, Any]
@@ -31,6 +34,9 @@ SKIP_BYTES = 64 << 10
 SKIP_WITHIN_S = 1.0
 BEGINNING_BYTES = 1024
 """What of an unwanted body is read on so that its connection can be kept: reading more costs more than a new one."""
+
+OUTCOME_BYTES = 200
+"""What an outcome takes that the audit log gets to know when the answer has gone out."""
 
 NO_QUERY = Query()
 
@@ -57,7 +63,7 @@ class Reply:
 
     status: HTTPStatus
     headers: Headers = ()
-    body: bytes | Callable[[], AsyncGenerator[bytes | memoryview, None]] = b""
+    body: bytes | Callable[[], AsyncGenerator[Piece, None]] = b""
 
 
 @dataclass(slots=True)
@@ -66,7 +72,8 @@ class Request:
 
     `path` is as it was sent, "" outside of the base path; `base_url` is without a slash at its end. `said` is what
     trusted proxies told, `params` are the variables of the path. `query` has the parameters that the resource knows;
-    `ignored` names the others. A handler leaves in `outcomes` what the audit log gets to know.
+    `ignored` names the others. A handler leaves in `outcomes` what the audit log gets to know. From `memory` it takes
+    room for what it holds as a whole.
     """
 
     scope: Scope
@@ -80,6 +87,7 @@ class Request:
     ignored: tuple[str, ...] = ()
     requester: Requester = NOBODY
     outcomes: tuple[Outcome, ...] = ()
+    memory: Memory = field(init=False, repr=False)
     _headers: dict[str, str] = field(default_factory=dict)
     _taken: int = 0
     _ended: bool = False
@@ -113,6 +121,10 @@ class Request:
         """The announced length of the body in bytes."""
         value = self.header("content-length") or ""
         return int(value[:_MOST_DIGITS]) if value.isascii() and value.isdigit() else None
+
+    def held_bytes(self, body: bytes) -> int:
+        """Return what the request keeps in memory while this answer goes out."""
+        return len(body) + OUTCOME_BYTES * len(self.outcomes)
 
     async def body(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as it arrives; raises ClientGone."""
@@ -175,17 +187,20 @@ async def answer(reply: Reply, scope: Scope, send: Send) -> None:
     async with aclosing(reply.body()) as pieces:
         beginning = await _beginning(pieces)
         await send(start)
-        await send({"type": "http.response.body", "body": beginning, "more_body": True})
+        while beginning:
+            await send({"type": "http.response.body", "body": bytes(beginning.popleft()), "more_body": True})
         async for piece in pieces:
             await send({"type": "http.response.body", "body": bytes(piece), "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _beginning(pieces: AsyncGenerator[bytes | memoryview, None]) -> bytes:
-    """Take pieces until more than the head of a part is there."""
-    taken = bytearray()
+async def _beginning(pieces: AsyncGenerator[Piece, None]) -> deque[Piece]:
+    """Take pieces until more than the head of a part is there; the small ones are joined, a large one is not copied."""
+    small = bytearray()
     async for piece in pieces:
-        taken += piece
-        if len(taken) > BEGINNING_BYTES:
+        if len(piece) > BEGINNING_BYTES:
+            return deque((bytes(small), piece) if small else (piece,))
+        small += piece
+        if len(small) > BEGINNING_BYTES:
             break
-    return bytes(taken)
+    return deque((bytes(small),))

@@ -31,7 +31,7 @@ _WADL = MediaType("application", "vnd.sun.wadl+xml")
 _JSON = MediaType("application", "json")
 _MONITORS = frozenset({Role.MONITOR, Role.ADMIN})
 _NO_STORE = ("cache-control", "no-store")
-_VARY = ("vary", "accept, authorization")
+_VARY = ("vary", "accept, authorization, accept-encoding")
 
 DESCRIPTIONS = 32
 """How many are kept, some 30 KiB each: two forms of every resource, for a few names of the box."""
@@ -73,12 +73,13 @@ class RetrieveCapabilities:
             return Reply(HTTPStatus.NO_CONTENT, (allow,))
         media_type = _negotiated(request)
         description = self._description(request.base_url + "/", found.resource.template, media_type == _JSON)
-        headers = (("content-type", str(media_type)), allow, _VARY)
+        content_type = ("content-type", str(media_type))
         if media_type == _JSON and roles_of(request, self._access) & _MONITORS:
-            return await self._monitored(description, headers)
+            return await self._monitored(description, (content_type, allow, _VARY))
+        told = (allow, _VARY, ("etag", description.etag))
         if matches_if_none_match(request.header("if-none-match"), description.etag):
-            return Reply(HTTPStatus.NOT_MODIFIED, (("etag", description.etag), _VARY))
-        return Reply(HTTPStatus.OK, (*headers, ("etag", description.etag)), description.body)
+            return Reply(HTTPStatus.NOT_MODIFIED, told)
+        return Reply(HTTPStatus.OK, (content_type, *told), description.body)
 
     async def _monitored(self, description: _Description, headers: Headers) -> Reply:
         """Answer with the state of this moment, which nobody may keep."""

@@ -31,6 +31,7 @@ from edged.origin.bodies import coding_refusal, pieces_of
 from edged.origin.exchange import Refusal, Reply, Request, refusal
 from edged.origin.forms import VARY, chosen_leniently
 from edged.origin.parts import DICOM, Parts, Result
+from edged.origin.room import LARGE
 from edged.services.filling import Filling
 from edged.services.store_instance import Accepted, FrontDoor, Refused, Source
 from edged.store.errors import StoreFull
@@ -60,13 +61,13 @@ class StoreTransaction:
         except StoreFull:
             log.info("refused a store request before its body: the store is full")
             no_room = Refused(FailureReason.OUT_OF_RESOURCES, "there is no room now", passing=True)
-            return self._reply(request, [no_room])
+            return await self._reply(request, [no_room])
         try:
             outcomes = await self._store(request, content_type, reservation)
         finally:
             reservation.close()
         _tell(outcomes)
-        return self._reply(request, outcomes)
+        return await self._reply(request, outcomes)
 
     def _require_possible(self, request: Request, content_type: MediaType) -> None:
         """Refuse what is announced larger than it may ever be; raises Refusal (413)."""
@@ -82,11 +83,14 @@ class StoreTransaction:
             most = min(most, self._door.max_instance_bytes)
         return most
 
-    def _reply(self, request: Request, outcomes: list[Result]) -> Reply:
+    async def _reply(self, request: Request, outcomes: list[Result]) -> Reply:
         """Make the answer; a store never answers 406 (DICOM.md §3)."""
         stored = [each for each in outcomes if isinstance(each, Accepted)]
-        report = _report(request.base_url, outcomes, stored)
-        written = write_data_set(report.to_data_set(), chosen_leniently(request.wishes, OFFERED))
+        media_type = chosen_leniently(request.wishes, OFFERED)
+        async with request.memory.alone(large=len(outcomes) > LARGE) as do:
+            report = _report(request.base_url, outcomes, stored)
+            written = await do(lambda: write_data_set(report.to_data_set(), media_type))
+            await request.memory.going.hold(request.held_bytes(written.body))
         headers = [("content-type", written.content_type), VARY]
         status = report.status()
         if status is HTTPStatus.SERVICE_UNAVAILABLE:

@@ -8,6 +8,7 @@ exchange. Invariant: what is logged while the application runs carries the id of
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 from edged.server.drain import Drain
@@ -15,6 +16,7 @@ from edged.server.idle import Idle
 from edged.server.inbox import Message
 from edged.server.limits import Limits
 from edged.server.peer import Peer
+from edged.server.tally import Tally
 from edged.server.windows import WindowPool
 from edged.server.wire import Disconnected
 from edged.telemetry.request import new_request_id, serving_request
@@ -42,21 +44,33 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class Tallies:
+    """What clients do wrong, in the log: each kind once a minute, the single case at the level of debugging."""
+
+    refused: Tally = field(default_factory=partial(Tally, "the server has refused a request by itself"))
+    malformed: Tally = field(default_factory=partial(Tally, "a client broke the rules of its protocol"))
+    slow: Tally = field(default_factory=partial(Tally, "a client sent its body, or took its answer, too slowly"))
+    broken_off: Tally = field(default_factory=partial(Tally, "a request body broke off"))
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """What all connections of a server share."""
 
     application: Application
     limits: Limits
-    windows: WindowPool
+    windows: WindowPool  # of request bodies over HTTP/2
+    websocket_windows: WindowPool  # over HTTP/2: sessions last, and must not take what uploads need
     drain: Drain = field(default_factory=Drain)
     idle: Idle = field(default_factory=Idle)
     counters: Counters = field(default_factory=Counters)
+    tallies: Tallies = field(default_factory=Tallies)
 
     @classmethod
     def of(cls, application: Application, limits: Limits) -> Self:
         """What the connections of one server share, for an application and its limits."""
         windows = WindowPool(limits.windows_bytes, reserve_bytes=limits.windows_bytes // 2)
-        return cls(application, limits, windows)
+        return cls(application, limits, windows, WindowPool(limits.websocket_windows_bytes))
 
 
 class Exchange:

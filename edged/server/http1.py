@@ -43,19 +43,21 @@ class ToHTTP2:
 class HTTP1Connection:
     """One HTTP/1 connection; `run` returns when it has ended or goes on in HTTP/2."""
 
-    def __init__(self, wire: Wire, peer: Peer, service: Service) -> None:
+    def __init__(self, wire: Wire, peer: Peer, service: Service, *, negotiated: bool = False) -> None:
+        """`negotiated`: HTTP/1.1 was, by ALPN; then the connection stays with it."""
         self._wire = wire
         self._peer = peer
         self._service = service
         self._limits = service.limits
         self._octets = b""  # read, and of no request yet
         self._kept = False  # a request was served before
+        self._negotiated = negotiated
 
     async def run(self) -> ToHTTP2 | None:
         """Serve requests until the connection ends (None) or goes on in HTTP/2."""
         try:
             while (length := await self._read_head()) is not None:
-                if self._octets.startswith(PREFACE):
+                if self._octets.startswith(PREFACE) and not (self._kept or self._negotiated):
                     return ToHTTP2(self._octets)
                 head = check_head(self._octets[:length], self._limits)
                 self._octets = self._octets[length:]
@@ -118,7 +120,8 @@ class HTTP1Connection:
         """Answer the head that is there, as far as it is, and end."""
         request_id = new_request_id()
         with serving_request(request_id):
-            LOG.info("refused a request head: %s", problem.detail)
+            LOG.debug("refused a request head: %s", problem.detail)
+            self._service.tallies.refused.count()
         accept, head_only = answer_hints(self._octets[: self._limits.head_bytes])
         octets = refusal(problem, accept=accept, request_id=request_id, head_only=head_only)
         with contextlib.suppress(Disconnected):

@@ -4,8 +4,9 @@ What may live here: ASGI's `receive` and `send` over one connection. Strategy: t
 the application, and `receive` reads only when it is asked, so a slow application holds its client back by
 that alone; nothing is read while it works, so it learns that a client has left from `receive` after the
 body, or from a failing `send`. Invariants: a body that stops in the middle ends with the disconnect, never
-with `more_body` false; what the client sends behind its request is kept for the next one, within a head's
-limit; an answer that did not become whole does not look whole.
+with `more_body` false; other tasks have their turns, whatever work a body is; what the client sends behind its
+request is kept for the next one, within a head's limit; an answer that did not become whole does not look
+whole.
 """
 
 import contextlib
@@ -110,6 +111,10 @@ class HTTP1Exchange(Exchange):
         began = trio.current_time()
         deadline = began + self._limits.body_s
         while not (self._piece or self._body.complete or self._fault):
+            if self._body.interrupted:
+                await trio.lowlevel.checkpoint()
+                self._take(b"")
+                continue
             try:
                 octets = await self._wire.receive(deadline=deadline)
             except trio.TooSlowError:
@@ -118,7 +123,7 @@ class HTTP1Exchange(Exchange):
             if octets:
                 self._take(octets)
             else:
-                LOG.info("a request body broke off")
+                self._service.tallies.broken_off.count()
                 self._fault = Fault.GONE
         self._pace.moved(len(self._piece))
         slow = self._pace.is_slow_after(trio.current_time() - began)
@@ -126,7 +131,8 @@ class HTTP1Exchange(Exchange):
             self._too_slow("a request body comes too slowly")
 
     def _too_slow(self, text: str) -> None:
-        LOG.info(text)
+        LOG.debug(text)
+        self._service.tallies.slow.count()
         self._fault = Fault.SLOW
         self._service.counters.slow += 1
 
@@ -134,7 +140,8 @@ class HTTP1Exchange(Exchange):
         try:
             self._piece = self._body.take(octets)
         except BodyError as error:
-            LOG.info("a request body is malformed: %s", error)
+            LOG.debug("a request body is malformed: %s", error)
+            self._service.tallies.malformed.count()
             self._fault = Fault.MALFORMED
             self._service.counters.malformed += 1
         self.rest = self._body.rest

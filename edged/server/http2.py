@@ -2,8 +2,8 @@
 
 What may live here: the reading task of a connection, between the codec's events and the exchanges, and how a
 connection ends. Strategy: the calling task reads, `Output` writes, applications only leave something to be
-written. Invariants: the windows of the streams never add up to more than the connection's, so no stream can
-stop another, and all are lent from pools; DATA for a stream whose answer is complete is dropped and its credit
+written. Invariants: however much work one read holds, the other tasks have their turn in between, and no more
+is done than its answers are read; DATA for a stream whose answer is complete is dropped and its credit
 returned, so that the client comes to read the answer; an end is announced before it comes, and what runs then
 is finished.
 """
@@ -21,19 +21,16 @@ from edged.server.answers import report
 from edged.server.exchange import Service, accept_of
 from edged.server.head_gate import Head, HeadError
 from edged.server.http1 import ToHTTP2
+from edged.server.http2_bodies import Bodies
 from edged.server.http2_codec import Codec
-from edged.server.http2_events import Event, Leaving, Lost, Received, Requested, Trailed
+from edged.server.http2_events import Event, Fields, Leaving, Lost, Received, Requested, Trailed
 from edged.server.http2_exchange import HTTP2Exchange
 from edged.server.http2_frames import ConnectionFault, ErrorCode
 from edged.server.http2_output import Output
-from edged.server.http2_request import Malformed, check_trailers, length_of, request_of
-from edged.server.http2_settings import FIRST_WINDOW_BYTES
+from edged.server.http2_request import Malformed, check_trailers, request_of
 from edged.server.http2_stream import Stream
 from edged.server.http2_websocket import serve_websocket
-from edged.server.inbox import Inbox
-from edged.server.pace import Pace
 from edged.server.peer import Peer
-from edged.server.windows import WindowPool
 from edged.server.wire import Wire
 from edged.telemetry.request import new_request_id, serving_request
 
@@ -42,11 +39,11 @@ UPGRADED_STREAM = 1  # the request of an h2c upgrade (RFC 7540 3.2)
 ABANDONED = 2  # streams whose application still runs, as a multiple of what may be open: more is an attack
 NO_ROOM = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
-    detail="Too many request bodies are under way at the same time.",
+    detail="Too many request bodies, or WebSockets over HTTP/2, are under way at the same time.",
     temporary=True,
     retry_after=5,
 )
-LATE_WINDOWS = 4  # full windows of DATA after an answer until its stream is reset
+TURN_WORK = 100  # frames and fields until the other tasks have their turn: some milliseconds
 
 
 class HTTP2Connection:
@@ -60,18 +57,15 @@ class HTTP2Connection:
         self._limits = limits
         self._codec = Codec(limits)
         self._output = Output(self._codec, wire)
-        self._windows = WindowPool(
-            limits.connection_window_bytes,
-            reserve_bytes=limits.streams * FIRST_WINDOW_BYTES,
-            parent=service.windows,
-        )
+        self._bodies = Bodies(self._codec, self._output, service)
         self._streams: dict[int, Stream] = {}  # until their application has returned
-        self._late_bytes: dict[int, int] = {}  # by answered stream that the client has not ended
+        self._work = 0  # since the other tasks had their turn
         self._reading = trio.CancelScope()
         self._began = trio.current_time()
         self._announced = math.inf  # when the end was
         self._left = False  # the client opens no more streams
         self._code = ErrorCode.NO_ERROR  # why it ends
+        self._flush_s = math.inf  # what the client gets to take the last answers; the wire has its own limits
 
     async def run(self, start: ToHTTP2) -> None:
         """Serve streams until the connection ends; every application has returned then."""
@@ -83,7 +77,7 @@ class HTTP2Connection:
                 self._reading.deadline = trio.current_time() + self._limits.head_s
                 with self._reading:
                     await self._read(start)
-                self._service.idle.leave(self._end)
+                self._service.idle.leave(self._give_way)
                 for stream in self._streams.values():
                     stream.leave()
                 await self._close()
@@ -98,14 +92,24 @@ class HTTP2Connection:
                 now = trio.current_time()
                 for event in self._codec.receive(octets, now):
                     self._handle(event)
+                    if self._work >= TURN_WORK:
+                        await self._give_turn()
                 self._consider_end(now)
                 self._output.wake()
                 await self._output.wait_room()
                 octets = await self._wire.receive()
         except ConnectionFault as fault:
-            LOG.info("an HTTP/2 client broke the protocol: %s", fault)
+            LOG.debug("an HTTP/2 client broke the protocol: %s", fault)
+            self._service.tallies.malformed.count()
             self._service.counters.malformed += 1
-            self._code = fault.code
+            self._code, self._flush_s = fault.code, self._limits.linger_s
+
+    async def _give_turn(self) -> None:
+        """Let the other tasks run, and the client read what it has caused."""
+        self._work = 0
+        self._output.wake()
+        await trio.lowlevel.checkpoint()
+        await self._output.wait_room()
 
     def _begin(self, start: ToHTTP2) -> None:
         settings = None if start.settings is None else base64.urlsafe_b64decode(start.settings)
@@ -114,29 +118,27 @@ class HTTP2Connection:
         if start.head is not None:
             self._open(UPGRADED_STREAM, start.head, ended=True)
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: Event | None) -> None:
+        self._work += 1
         match event:
             case Received(stream_id, data, ended):
                 self._received(stream_id, data, ended=ended)
             case Requested(stream_id, fields, ended):
+                self._work += len(fields)
                 self._requested(stream_id, fields, ended=ended)
             case Trailed(stream_id, fields):
-                try:
-                    check_trailers(fields)
-                    self._received(stream_id, b"", ended=True)
-                except Malformed as error:
-                    self._malformed(stream_id, error)
+                self._work += len(fields)
+                self._trailed(stream_id, fields)
             case Lost(stream_id):
-                self._late_bytes.pop(stream_id, None)
-                if stream_id in self._streams:
-                    self._streams[stream_id].leave()
+                self._lost(stream_id)
             case Leaving(code):
                 self._left = True
                 if code != ErrorCode.NO_ERROR:
+                    self._flush_s = self._limits.linger_s
                     self._reading.cancel()
                 self._settle()
 
-    def _requested(self, stream_id: int, fields: list[tuple[bytes, bytes]], *, ended: bool) -> None:
+    def _requested(self, stream_id: int, fields: Fields, *, ended: bool) -> None:
         if len(self._streams) >= ABANDONED * self._limits.streams:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "the client abandons its requests")
         try:
@@ -149,31 +151,22 @@ class HTTP2Connection:
             self._refuse(stream_id, error.refusal.problem, method=method, accept=accept_of(fields))
 
     def _open(self, stream_id: int, head: Head, *, ended: bool) -> None:
-        """Start the exchange of a request."""
-        lent = 0 if ended else FIRST_WINDOW_BYTES
-        if not self._windows.take(lent):
+        """Start the exchange of a request; raises Malformed."""
+        stream = self._bodies.begin(stream_id, head, ended=ended)
+        if stream is None:
             self._refuse(stream_id, NO_ROOM, method=head.method, accept=accept_of(head.fields))
             return
-        length = length_of(head)
-        if ended and length:
-            self._windows.give(lent)
-            raise Malformed("a body is shorter than was said")
-        limits, websocket = self._limits, head.method == "CONNECT"
-        inbox = Inbox() if websocket else Inbox(stall_s=limits.body_s, pace=Pace(limits))
-        stream = Stream(stream_id, inbox, limits, length=length, lent_bytes=lent)
         self._streams[stream_id] = stream
         self._reading.deadline = math.inf
-        self._service.idle.leave(self._end)
-        inbox.on_first = partial(self._enlarge, stream, head)
-        inbox.on_taken = partial(self._credit, stream_id)
-        if ended:
-            self._received(stream_id, b"", ended=True)
-        self._exchanges.start_soon(self._serve_websocket if websocket else self._serve, stream, head)
+        self._service.idle.leave(self._give_way)
+        serve = self._serve_websocket if head.method == "CONNECT" else self._serve
+        self._exchanges.start_soon(serve, stream, head)
 
     async def _serve(self, stream: Stream, head: Head) -> None:
         try:
             exchange = HTTP2Exchange(self._service, self._peer, stream, head=head, output=self._output)
-            await exchange.run(self._reset)
+            with stream.scope:
+                await exchange.run(self._reset)
         finally:
             self._finish(stream)
 
@@ -186,38 +179,38 @@ class HTTP2Connection:
             self._finish(stream)
 
     def _received(self, stream_id: int, data: bytes, *, ended: bool) -> None:
-        stream = self._streams.get(stream_id)
-        if stream is None or stream.ended or stream.gone:  # nobody will take it
-            self._late(stream_id, len(data), ended=ended)
-        elif not stream.received(len(data), ended=ended):
-            self._credit(stream_id, len(data))
-            self._malformed(stream_id, Malformed("a body is not as long as was said"))
-        elif data or ended:
-            stream.inbox.put_nowait({"type": "http.request", "body": data, "more_body": not ended})
+        try:
+            self._bodies.received(stream_id, self._streams.get(stream_id), data, ended=ended)
+        except Malformed as error:
+            self._malformed(stream_id, error)
 
-    def _late(self, stream_id: int, size: int, *, ended: bool) -> None:
-        """Drop DATA that comes after the answer, with its credit; at some time the client must have read it.
+    def _trailed(self, stream_id: int, fields: Fields) -> None:
+        try:
+            check_trailers(fields, self._limits)
+        except Malformed as error:
+            self._malformed(stream_id, error)
+        else:
+            self._received(stream_id, b"", ended=True)
 
-        Beyond its window a client sends only after it has seen the credit, and so the answer that went before.
-        """
-        self._credit(stream_id, size)
-        late_bytes = self._late_bytes.pop(stream_id, 0) + size
-        if late_bytes > LATE_WINDOWS * self._limits.stream_window_bytes:
-            self._reset(stream_id, ErrorCode.NO_ERROR)  # RFC 9113 8.1
-        elif not ended:
-            self._late_bytes[stream_id] = late_bytes
+    def _lost(self, stream_id: int) -> None:
+        self._bodies.forget(stream_id)
+        if stream_id in self._streams:
+            self._streams[stream_id].leave()
 
     def _malformed(self, stream_id: int, error: Malformed) -> None:
-        LOG.info("an HTTP/2 client sent what is no request: %s", error)
+        LOG.debug("an HTTP/2 client sent what is no request: %s", error)
+        self._service.tallies.malformed.count()
         self._service.counters.malformed += 1
         self._codec.fault(stream_id, ErrorCode.PROTOCOL_ERROR)
-        self._handle(Lost(stream_id))
+        self._lost(stream_id)
         self._settle()
 
     def _refuse(self, stream_id: int, problem: Problem, *, method: str, accept: bytes | None) -> None:
+        self._work += TURN_WORK  # a report is as much work as many frames
         request_id = new_request_id()
         with serving_request(request_id):
-            LOG.info("refused a request: %s", problem.detail)
+            LOG.debug("refused a request: %s", problem.detail)
+            self._service.tallies.refused.count()
         fields, body = report(problem, accept=accept, request_id=request_id)
         head = [(b":status", b"%d" % problem.status), *fields]
         self._codec.refuse(stream_id, head, b"" if method == "HEAD" else body)
@@ -226,30 +219,12 @@ class HTTP2Connection:
     def _finish(self, stream: Stream) -> None:
         """The application of `stream` has returned."""
         del self._streams[stream.stream_id]
-        self._windows.give(stream.lent_bytes)
-        self._credit(stream.stream_id, stream.inbox.drop())
+        self._bodies.finish(stream)
         self._output.forget(stream)
         self._settle()
 
-    def _enlarge(self, stream: Stream, head: Head) -> None:
-        """The application reads: from now on the client may send more ahead, as far as the pools reach."""
-        if not stream.receiving or stream.gone:
-            return
-        if b"100-continue" in head.tokens(b"expect") and not stream.inbox.queued_bytes:
-            self._codec.send_continue(stream.stream_id)
-        more = self._limits.stream_window_bytes - FIRST_WINDOW_BYTES
-        if more > 0 and self._windows.take_more(more):
-            stream.lent_bytes += more
-            self._codec.enlarge(stream.stream_id, more)
-        self._output.wake()
-
-    def _credit(self, stream_id: int, size: int) -> None:
-        if size:
-            self._codec.credit(stream_id, size)
-            self._output.wake()
-
     def _reset(self, stream_id: int, code: ErrorCode) -> None:
-        self._late_bytes.pop(stream_id, None)
+        self._bodies.forget(stream_id)
         self._codec.reset(stream_id, code)
         self._output.wake()
 
@@ -264,7 +239,7 @@ class HTTP2Connection:
         patience_s = self._limits.linger_s if announced else self._limits.idle_s
         self._reading.deadline = trio.current_time() + patience_s
         if not announced:
-            self._service.idle.enter(self._peer.counts_as, self._end)
+            self._service.idle.enter(self._peer.counts_as, self._give_way)
 
     def _consider_end(self, now: float) -> None:
         """End a connection that has served enough, in two steps so that no request is lost (RFC 9113 6.8)."""
@@ -288,11 +263,16 @@ class HTTP2Connection:
             self._output.wake()
         self._settle()
 
+    def _give_way(self) -> None:
+        """End soon: there is no room for others."""
+        self._flush_s = self._limits.linger_s
+        self._end()
+
     async def _close(self) -> None:
         if self._code is not ErrorCode.NO_ERROR or not self._codec.refusing:
             self._codec.end(self._code)
         self._output.close()
-        with trio.move_on_after(self._limits.linger_s):
+        with trio.move_on_after(self._flush_s):
             await self._output.done.wait()
         if self._output.done.is_set():
             await self._wire.linger(self._limits.linger_s)

@@ -8,12 +8,15 @@ of HTTP/1's connections, and none can be read as more fields than one.
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from edged.server.answers import date_field
 from edged.server.http1_answer import FINAL, WITHOUT_BODY, AnswerError, Octets
 from edged.server.http1_answer import Fields as GivenFields
 from edged.server.http2_events import Fields
 from edged.server.http2_request import OF_A_CONNECTION
+
+LENGTHLESS = OF_A_CONNECTION | {b"content-length"}  # what an answer with 204 has none of (RFC 9110 8.6)
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE = re.compile(rb"[\x20-\x7e\x80-\xff\t]*")
@@ -50,7 +53,8 @@ class Answer:
             raise AnswerError("an answer starts once, with a final status")
         self._bodiless = self._method == "HEAD" or status in WITHOUT_BODY
         fields = [(name.strip().lower(), value.strip()) for name, value in given]
-        fields = [field for field in fields if field[0] not in OF_A_CONNECTION]
+        dropped = LENGTHLESS if status == HTTPStatus.NO_CONTENT else OF_A_CONNECTION
+        fields = [field for field in fields if field[0] not in dropped]
         if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in fields):
             raise AnswerError("a header field of the answer is malformed")
         lengths = [value for name, value in fields if name == b"content-length"]

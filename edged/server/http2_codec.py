@@ -35,6 +35,7 @@ from edged.server.http2_settings import (
 )
 from edged.server.limits import Limits
 
+CRUMB_BYTES = 256  # a frame of late DATA below this costs more than it carries
 OVERSIZE = 2  # field sections up to this multiple of the limit are read and refused, beyond it the connection ends
 GOODBYE = b"farewell"  # the PING that tells when a client has seen that the connection ends
 
@@ -74,14 +75,11 @@ class Codec:
             self._apply(settings)
             self._streams.begin(1, send_bytes=self._client.window_bytes, receiving=False)
 
-    def receive(self, octets: bytes, now: float) -> Iterator[Event]:
-        """What the client says with `octets`, at `now` in seconds; raises ConnectionFault."""
+    def receive(self, octets: bytes, now: float) -> Iterator[Event | None]:
+        """What each frame says, None if that is all done here, at `now` in seconds; raises ConnectionFault."""
         self._patience.passed(now)
         for frame in self._reader.take(octets):
-            handler = self._handlers.get(frame.kind, self._ignored)
-            event = handler(frame)
-            if event is not None:
-                yield event
+            yield self._handlers.get(frame.kind, self._ignored)(frame)
 
     def sendable(self, stream_id: int) -> int:
         """How much a DATA frame may carry now; 0 when a window is closed."""
@@ -101,21 +99,19 @@ class Codec:
             self.send_headers(stream_id, [(b":status", b"%d" % HTTPStatus.CONTINUE)], ended=False)
 
     def refuse(self, stream_id: int, fields: Fields, body: bytes) -> None:
-        """A whole answer at once, without the body if the client has no window for it."""
+        """A whole answer of our own, without the body if the client has no window for it; raises ConnectionFault."""
+        self._patience.spend()
         if len(body) > self.sendable(stream_id):
             fields, body = [field for field in fields if field[0] != b"content-length"], b""
-        self.send_headers(stream_id, fields, ended=not body)
+        self.out.write_fields(stream_id, fields, ended=not body, frame_bytes=self._client.frame_bytes)
         if body:
-            self.send_data(stream_id, body, ended=True)
+            self._write_data(stream_id, body, ended=True)
+        self._streams.end_sending(stream_id)
 
     def send_data(self, stream_id: int, data: bytes, *, ended: bool) -> None:
         """A piece of an answer, no larger than `sendable`."""
-        stream = self._streams.get(stream_id)
-        assert stream is not None
-        stream.send_bytes -= len(data)
-        self._connection.send_bytes -= len(data)
+        self._write_data(stream_id, data, ended=ended)
         self._patience.moved(len(data))
-        self.out.write(frames.frame(FrameType.DATA, stream_id, data, flags=END_STREAM if ended else 0))
         if ended:
             self._sent(stream_id)
 
@@ -153,7 +149,7 @@ class Codec:
     def end(self, code: ErrorCode = ErrorCode.NO_ERROR) -> None:
         """Say which stream was the last; the later ones are refused."""
         self.refusing = True
-        self.out.write(frames.goaway(self._streams.last_id, code))
+        self.out.write(frames.goaway(self._streams.end(), code))
 
     def _headers(self, frame: Frame) -> Event | None:
         fields = self._field_reader.read(frame.payload)
@@ -164,10 +160,8 @@ class Codec:
         if stream_id <= self._streams.last_id:
             self._late_headers(stream_id)
             return None
-        if stream_id % 2 == 0:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client's streams have odd numbers")
-        self.requests += 1
         self._streams.begin(stream_id, send_bytes=self._client.window_bytes, receiving=not ended)
+        self.requests += 1
         if self.refusing or len(self._streams) > self._limits.streams:
             self.fault(stream_id, ErrorCode.REFUSED_STREAM)
             return None
@@ -182,13 +176,8 @@ class Codec:
         return Trailed(frame.stream_id, fields)
 
     def _late_headers(self, stream_id: int) -> None:
-        match self._streams.how_closed(stream_id):
-            case None:
-                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the numbers of streams only grow")
-            case Closed.ENDED:
-                raise ConnectionFault(ErrorCode.STREAM_CLOSED, "a stream was used again")
-            case Closed.RESET_THERE:
-                self.out.write(frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED))
+        if self._streams.how_reset(stream_id) is Closed.RESET_THERE:
+            self.out.write(frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED))
         self._patience.spend()
 
     def _data(self, frame: Frame) -> Event | None:
@@ -215,8 +204,11 @@ class Codec:
         self._return(0, self._connection, size)
         if self._streams.get(stream_id) is not None:
             return self.fault(stream_id, ErrorCode.STREAM_CLOSED)
-        if self._streams.how_closed(stream_id) is not Closed.RESET_HERE:
+        stream = self._streams.get_closed(stream_id)
+        if stream is None or stream.closed is not Closed.RESET_HERE:
             self.out.write(frames.rst_stream(stream_id, ErrorCode.STREAM_CLOSED))
+            self._patience.spend()
+        elif not stream.received(size) or size < CRUMB_BYTES:  # what was under way came within its window
             self._patience.spend()
         return None
 
@@ -278,6 +270,13 @@ class Codec:
         if self._streams.get(frame.stream_id) is None:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a priority has the wrong length")
         return self.fault(frame.stream_id, ErrorCode.FRAME_SIZE_ERROR)
+
+    def _write_data(self, stream_id: int, data: bytes, *, ended: bool) -> None:
+        stream = self._streams.get(stream_id)
+        assert stream is not None
+        stream.send_bytes -= len(data)
+        self._connection.send_bytes -= len(data)
+        self.out.write(frames.frame(FrameType.DATA, stream_id, data, flags=END_STREAM if ended else 0))
 
     def _sent(self, stream_id: int) -> None:
         self._patience.answered()

@@ -24,6 +24,7 @@ from edged.server.http2_stream import Stream
 from edged.server.inbox import Message
 from edged.server.peer import Peer
 from edged.server.wire import Disconnected
+from edged.telemetry.request import serving_request
 
 LOG = logging.getLogger("edged.server")
 Reset = Callable[[int, ErrorCode], None]
@@ -44,14 +45,12 @@ class HTTP2Exchange(Exchange):
         stream = self._stream
         await self._run(self._scope(), stream.inbox.receive, self.send)
         if stream.inbox.slow:
-            LOG.info("a request body does not come, or too slowly")
-            self._service.counters.slow += 1
+            self._count_slow("a request body does not come, or too slowly")
         with contextlib.suppress(Disconnected):
             if not (stream.gone or self._answer.begun):
                 await self._answer_instead()
         if stream.unread:
-            LOG.info("a client does not take its answer, or too slowly")
-            self._service.counters.slow += 1
+            self._count_slow("a client does not take its answer, or too slowly")
             reset(stream.stream_id, ErrorCode.CANCEL)
         elif not stream.ended and not stream.gone:
             reset(stream.stream_id, ErrorCode.INTERNAL_ERROR)
@@ -70,6 +69,12 @@ class HTTP2Exchange(Exchange):
                 await self._send(self._answer.body(message.get("body", b""), more=more))
             case other:
                 raise AnswerError(f"an answer has no message {other}")
+
+    def _count_slow(self, text: str) -> None:
+        with serving_request(self.request_id):
+            LOG.debug(text)
+            self._service.tallies.slow.count()
+        self._service.counters.slow += 1
 
     async def _send(self, piece: Piece) -> None:
         stream = self._stream

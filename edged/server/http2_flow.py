@@ -33,6 +33,7 @@ class Flow:
     owed_bytes: int = 0  # credit that was not announced yet
     receiving: bool = True  # the client has not ended it
     sending: bool = True  # we have not ended it
+    closed: Closed | None = None
 
     def received(self, size: int) -> bool:
         """The client has sent so much; whether it was allowed to."""
@@ -64,7 +65,8 @@ class Streams:
 
     def __init__(self) -> None:
         self._open: dict[int, Flow] = {}
-        self._closed: dict[int, Closed] = {}
+        self._closed: dict[int, Flow] = {}
+        self._end_id: int | None = None  # the last one that is served
         self.last_id = 0
 
     def __len__(self) -> int:
@@ -76,7 +78,9 @@ class Streams:
         return iter(self._open.values())
 
     def begin(self, stream_id: int, *, send_bytes: int, receiving: bool) -> None:
-        """A client has begun a stream, with this window for us."""
+        """A client has begun a stream, with this window for us; raises ConnectionFault."""
+        if stream_id % 2 == 0:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client's streams have odd numbers")
         self.last_id = stream_id
         self._open[stream_id] = Flow(send_bytes=send_bytes, receiving=receiving)
 
@@ -101,13 +105,27 @@ class Streams:
 
     def close(self, stream_id: int, how: Closed) -> None:
         """A stream is over."""
-        del self._open[stream_id]
-        self._closed[stream_id] = how
+        stream = self._closed[stream_id] = self._open.pop(stream_id)
+        stream.closed = how
         if len(self._closed) > REMEMBERED:
             del self._closed[next(iter(self._closed))]
 
-    def how_closed(self, stream_id: int) -> Closed | None:
-        """How a stream was closed; None if it never began, or that is long ago."""
+    def end(self) -> int:
+        """The last stream that is served: the last one so far, whatever is begun later (RFC 9113 6.8)."""
+        self._end_id = self.last_id if self._end_id is None else self._end_id
+        return self._end_id
+
+    def how_reset(self, stream_id: int) -> Closed:
+        """How the stream was reset on which HEADERS come late; raises ConnectionFault if it was not (RFC 9113 5.1)."""
+        stream = self._closed.get(stream_id)
+        if stream is None or stream.closed is None:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the numbers of streams only grow")
+        if stream.closed is Closed.ENDED:
+            raise ConnectionFault(ErrorCode.STREAM_CLOSED, "a stream was used again")
+        return stream.closed
+
+    def get_closed(self, stream_id: int) -> Flow | None:
+        """A stream that was closed; None if it never began, or that is long ago."""
         return self._closed.get(stream_id)
 
     def _settle(self, stream_id: int) -> None:

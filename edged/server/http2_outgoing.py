@@ -36,8 +36,11 @@ class Outgoing:
         self.write(frame(kind, stream_id, block, flags=flags | END_HEADERS))
 
     def shrink_table(self, size: int) -> None:
-        """Keep HPACK's table to what the client allows."""
-        self._encoder.header_table_size = min(size, self._encoder.header_table_size)
+        """Keep HPACK's table to what the client allows; the next field block says so."""
+        if size >= self._encoder.header_table_size:  # the same once more would make the encoder forget to say it
+            return
+        self._encoder.table_size_changes.clear()  # larger ones, which the client would not take any more
+        self._encoder.header_table_size = size
 
     def take(self) -> bytes:
         """Everything that is to be written, once."""

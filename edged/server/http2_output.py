@@ -43,7 +43,7 @@ class Output:
         """The head of an answer; raises Disconnected if its stream is over."""
         stream.check()
         self._codec.send_headers(stream.stream_id, fields, ended=ended)
-        stream.ended = ended
+        stream.begun, stream.ended = True, ended
         self.wake()
 
     def schedule(self, stream: Stream) -> None:

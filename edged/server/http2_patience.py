@@ -1,10 +1,11 @@
 """How much a client may make an HTTP/2 connection do for nothing.
 
 What may live here: one count against a clock that the caller reads; pure. Strategy: everything that costs work
-and brings no request nearer to its answer takes one: a stream reset before its answer, a stream refused, an
-acknowledged SETTINGS or PING, a WINDOW_UPDATE, an empty DATA frame, what is ignored. It comes back with time,
-with octets moved and with answers finished, so that whoever transfers something can never run out, however
-many windows it opens. Invariant: `spend` raises ConnectionFault or at least a spent one was saved before.
+and brings no request nearer to its answer takes one: a stream reset before its answer, a stream refused, a request
+that the server itself refuses, late DATA in crumbs or beyond its window, an acknowledged SETTINGS or PING, a
+WINDOW_UPDATE, an empty DATA frame, what is ignored. It comes back with time, with octets moved and with answers
+finished, so that whoever transfers something can never run out, however many windows it opens. Invariant: `spend`
+raises ConnectionFault or at least a spent one was saved before.
 """
 
 from edged.server.http2_frames import ConnectionFault, ErrorCode

@@ -74,8 +74,10 @@ def length_of(head: Head) -> int | None:
     return int(values[0]) if values else None
 
 
-def check_trailers(fields: Fields) -> None:
-    """Raise Malformed for what is no trailer section (RFC 9113 8.1)."""
+def check_trailers(fields: Fields, limits: Limits = DEFAULT) -> None:
+    """Raise Malformed for what is no trailer section (RFC 9113 8.1), or has too many fields."""
+    if len(fields) > limits.fields:
+        raise Malformed("a trailer section has too many fields")
     pseudo, plain = _split(fields)
     if pseudo:
         raise Malformed("a trailer section has pseudo-header fields")
@@ -118,12 +120,13 @@ def _check_pseudo(pseudo: dict[bytes, bytes]) -> None:
 
 
 def _check_size(fields: Fields, limits: Limits, *, target_bytes: int) -> None:
-    """The same limits as in HTTP/1; pseudo-header fields are no fields there."""
+    """The same limits as in HTTP/1; pseudo-header fields are no fields there, and a Cookie is one."""
     if target_bytes > limits.target_bytes:
         raise HeadError(Refusal.TARGET_TOO_LONG)
     if sum(len(name) + len(value) for name, value in fields) > limits.head_bytes:
         raise HeadError(Refusal.TOO_LARGE)
-    if len(fields) > limits.fields + len(PSEUDO):
+    crumbs = sum(name == b"cookie" for name, _ in fields)
+    if len(fields) - max(0, crumbs - 1) > limits.fields + len(PSEUDO):
         raise HeadError(Refusal.FIELDS)
 
 

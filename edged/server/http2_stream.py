@@ -3,7 +3,8 @@
 What may live here: what belongs to a stream and knows nothing of the connection's tasks. Strategy: the
 application hands over one piece at a time and waits until it is taken; the connection takes from it as the
 windows allow. Invariants: at most one piece of the application is held; only waits for the client's windows
-count against it, for a slow line is shared with the other streams and has the deadlines of its connection.
+count against it, for a slow line is shared with the other streams and has the deadlines of its connection; an
+application whose request changes nothing is not let run for a client that does not want its answer.
 """
 
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import trio
 from edged.server.inbox import GONE, Inbox
 from edged.server.limits import Limits
 from edged.server.pace import Pace
+from edged.server.windows import Windows
 from edged.server.wire import Disconnected
 
 EMPTY = memoryview(b"")
@@ -26,8 +28,12 @@ class Stream:
     inbox: Inbox  # where its DATA goes
     limits: Limits
     length: int | None = None  # of the body, as the request says
-    lent_bytes: int = 0  # the window it was given from the pools
+    safe: bool = False  # its request changes nothing (RFC 9110 9.2.1)
+    windows: Windows = field(default_factory=Windows)  # the pools that its window is lent from
+    lent_bytes: int = 0
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)  # of its application
     receiving: bool = True  # the client has not ended it
+    begun: bool = False  # the head of the answer is written
     piece: memoryview = EMPTY
     ending: bool = False  # nothing follows the piece
     ended: bool = False  # END_STREAM is written
@@ -81,6 +87,8 @@ class Stream:
         self.piece = EMPTY
         self._progress.unpark_all()
         self.inbox.put_nowait(GONE)
+        if self.safe:
+            self.scope.cancel()
 
     def check(self) -> None:
         """Raise Disconnected if the stream is over."""

@@ -3,9 +3,10 @@
 What may live here: the queue between a protocol and one application task, and its two ends' waiting.
 Strategy: the protocol puts ASGI messages as they come off the wire; adjacent pieces of a body are handed over
 as one, so that small frames do not cost a round through the application each. Invariants: a protocol that
-awaits `put` is held back at ROOM_BYTES; after the end (`*.disconnect`) nothing is queued and `receive` gives
-the end for ever; a body that stops in the middle, or comes too slowly while it is waited for, ends with the
-disconnect, never with `more_body` false.
+awaits `put` is held back at ROOM_BYTES, of which empty messages take some as well; after the end
+(`*.disconnect`) nothing is queued and `receive` gives the end for ever; a body that stops in the middle, or
+comes too slowly while it is waited for, ends with the disconnect, never with `more_body` false; it has not
+stopped while others come on the same line.
 """
 
 import math
@@ -21,6 +22,7 @@ from edged.server.pace import Pace
 Message = dict[str, Any]
 
 ROOM_BYTES = 128 * KIB
+MESSAGE_BYTES = 256  # what a message takes besides its octets
 PIECE_BYTES = 256 * KIB  # of a body handed over at once
 SMALL_BYTES = 4 * KIB  # pieces up to here are joined when put: a queue of single octets must not cost a message each
 ENDS = frozenset({"http.disconnect", "websocket.disconnect"})
@@ -47,9 +49,14 @@ class Inbox:
         """What was put and not yet taken."""
         return self._queued_bytes
 
+    @property
+    def over(self) -> bool:
+        """Whether the end was put, after which nothing is queued."""
+        return self._end is not None
+
     async def put(self, message: Message) -> None:
         """Queue a message, after waiting for room; dropped once the end is there. The end never waits."""
-        while self._queued_bytes >= ROOM_BYTES and self._end is None and message["type"] not in ENDS:
+        while self._is_full and self._end is None and message["type"] not in ENDS:
             await self._taken.park()
         self.put_nowait(message)
 
@@ -86,12 +93,21 @@ class Inbox:
         self._messages.clear()
         return dropped
 
+    @property
+    def _is_full(self) -> bool:
+        return self._queued_bytes + MESSAGE_BYTES * len(self._messages) >= ROOM_BYTES
+
+    @property
+    def _moved_bytes(self) -> int:
+        return 0 if self._pace is None else self._pace.moved_bytes
+
     async def _wait(self) -> None:
-        began = trio.current_time()
+        began, before = trio.current_time(), self._moved_bytes
         with trio.move_on_after(self._stall_s) as wait:
             await self._arrived.park()
         slow = self._pace is not None and self._pace.is_slow_after(trio.current_time() - began)
-        if self._end is None and ((wait.cancelled_caught and not self._messages) or slow):
+        stalled = wait.cancelled_caught and not self._messages and self._moved_bytes == before
+        if self._end is None and (stalled or slow):
             self.slow = True
             self.put_nowait(GONE)
 

@@ -46,6 +46,7 @@ class Limits:
     connection_requests: int = 10_000  # of an HTTP/2 connection until the client is asked for a new one
     connection_window_bytes: int = 12 * MIB  # what all the streams of one connection may have queued
     windows_bytes: int = 16 * MIB  # what those of all connections may have queued, half of it for first windows
+    websocket_windows_bytes: int = 4 * MIB  # the same of WebSockets over HTTP/2: 64 of them
 
 
 DEFAULT = Limits()

@@ -134,7 +134,7 @@ class Server:
         negotiated = secured.selected_alpn_protocol() if isinstance(secured, trio.SSLStream) else None
         start: ToHTTP2 | None = ToHTTP2(b"")
         if negotiated != "h2":
-            start = await HTTP1Connection(wire, peer, self._service).run()
+            start = await HTTP1Connection(wire, peer, self._service, negotiated=negotiated is not None).run()
         if start is not None:
             await HTTP2Connection(wire, peer, self._service).run(start)
         await wire.close()

@@ -7,6 +7,7 @@ import base64
 import binascii
 
 from edged.server.head_gate import Head
+from edged.server.http1_body import body_of
 
 SETTING_BYTES = 6  # of one entry in a SETTINGS frame (RFC 9113 6.5.1)
 MAX_SETTINGS = 32
@@ -22,7 +23,7 @@ def http2_settings(head: Head) -> bytes | None:
 
     A request with a body is answered in HTTP/1.1: the body would have to be read before HTTP/2 could begin.
     """
-    if not _asks_for(head, b"h2c") or head.named.keys() & {b"content-length", b"transfer-encoding"}:
+    if not _asks_for(head, b"h2c") or not body_of(head).complete:
         return None
     values = head.named.get(b"http2-settings", [])
     if len(values) != 1 or b"http2-settings" not in head.tokens(b"connection"):

@@ -4,19 +4,20 @@ What may live here: the session from its handshake to its end; the frames themse
 the calling task reads, and holds the client back while the application does not take what came; who is silent
 is asked whether it is there. Invariants: nothing is read before the application has accepted; a violation of
 the protocol ends the session with a close frame and never leaves this file; compression is not negotiated, so
-that a small frame stays small; a message is bounded; an open session has no idle limit, but every wait for
-its client has a deadline, and so has every closing one.
+that a small frame stays small; a message is bounded; other tasks have their turn every EVENTS_PER_TURN frames,
+however many of them come at once; an open session has no idle limit, but every wait for its client has a
+deadline, and so has every closing one.
 """
 
 import contextlib
 import logging
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Protocol
 
 import trio
 from wsproto.connection import Connection, ConnectionState, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Message, Ping, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.events import Event as FrameEvent
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
@@ -30,9 +31,11 @@ from edged.server.inbox import Inbox
 from edged.server.inbox import Message as ASGIMessage
 from edged.server.peer import Peer
 from edged.server.websocket_handshake import VERSION_FIELD, accept_fields, handshake_problem, websocket_scope
+from edged.server.websocket_message import Assembly, MessageTooBig
 from edged.server.wire import Disconnected
 
 LOG = logging.getLogger("edged.server")
+EVENTS_PER_TURN = 64  # a millisecond; one read may hold 20,000 frames
 REFUSED = Problem(status=HTTPStatus.FORBIDDEN, detail="The WebSocket was refused.")
 
 
@@ -76,8 +79,8 @@ class WebSocket(Exchange):
         self._accepted = trio.Event()
         self._done = trio.Event()  # the application has returned
         self._reading = trio.CancelScope()
-        self._parts: list[str | bytes] = []  # of a message that has begun
-        self._part_bytes = 0
+        self._begun = Assembly(service.limits.message_bytes)
+        self._events = 0  # taken since other tasks had their turn
         self._failed = False
         self._code = CloseReason.ABNORMAL_CLOSURE  # what the application is told
 
@@ -147,12 +150,21 @@ class WebSocket(Exchange):
                 self._frames.receive_data(octets)
                 for event in self._frames.events():
                     await self._take(event)
+                    if self._failed:
+                        return
+                    await self._give_turn()
             except RemoteProtocolError:
                 await self._fail(CloseReason.PROTOCOL_ERROR)
+                return
             except LocalProtocolError:  # frames after its close frame
                 return
-            if self._failed:
-                return
+
+    async def _give_turn(self) -> None:
+        """Let others work when enough was taken: a frame that nobody waits for has no other checkpoint."""
+        self._events += 1
+        if self._events >= EVENTS_PER_TURN:
+            self._events = 0
+            await trio.lowlevel.checkpoint()
 
     async def _next(self) -> bytes:
         """The next octets; b"" when the client has ended or does not answer."""
@@ -161,13 +173,15 @@ class WebSocket(Exchange):
         await self._write(Ping())
         with trio.move_on_after(self._limits.websocket_pong_s):
             return await self._channel.receive()
-        LOG.info("a WebSocket client does not answer")
+        LOG.debug("a WebSocket client does not answer")
         return b""
 
     async def _take(self, event: FrameEvent) -> None:
         match event:
-            case Message():
-                await self._take_part(event)
+            case TextMessage(data=data, message_finished=finished):
+                await self._take_part(data, finished=finished)
+            case BytesMessage(data=data, message_finished=finished):
+                await self._take_part(bytes(data), finished=finished)
             case Ping():
                 await self._write(event.response())
             case CloseConnection(code=code) if self._frames.state is ConnectionState.OPEN:  # wsproto's word for a fault
@@ -177,23 +191,21 @@ class WebSocket(Exchange):
                 if self._frames.state is ConnectionState.REMOTE_CLOSING:
                     await self._write(event.response())
 
-    async def _take_part(self, event: Message[Any]) -> None:
+    async def _take_part(self, data: str | bytes, *, finished: bool) -> None:
         if self._state is not State.OPEN:  # we have closed: it has not seen that yet
             return
-        data = event.data if isinstance(event.data, str) else bytes(event.data)
-        self._part_bytes += len(data.encode()) if isinstance(data, str) else len(data)
-        if self._part_bytes > self._limits.message_bytes:
-            self._parts.clear()
+        try:
+            message = self._begun.add(data, finished=finished)
+        except MessageTooBig:
             await self._fail(CloseReason.MESSAGE_TOO_BIG)
             return
-        self._parts.append(data)
-        if event.message_finished:
-            parts, self._parts, self._part_bytes = self._parts, [], 0
-            await self._inbox.put({"type": "websocket.receive", **_joined(parts)})
+        if message is not None:
+            await self._inbox.put(message)
 
     async def _fail(self, code: CloseReason) -> None:
         """End the session for the client's fault: what it sends from now on is not looked at."""
-        LOG.info("a WebSocket client broke the protocol: %s", code.name)
+        LOG.debug("a WebSocket client broke the protocol: %s", code.name)
+        self._service.tallies.malformed.count()
         self._service.counters.malformed += 1
         self._failed = True
         self._code = code
@@ -243,9 +255,3 @@ class WebSocket(Exchange):
 
     def _tell_end(self) -> None:
         self._inbox.put_nowait({"type": "websocket.disconnect", "code": int(self._code)})
-
-
-def _joined(parts: list[str | bytes]) -> ASGIMessage:
-    if isinstance(parts[0], str):
-        return {"text": "".join(part for part in parts if isinstance(part, str))}
-    return {"bytes": b"".join(part for part in parts if isinstance(part, bytes))}

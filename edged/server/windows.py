@@ -8,31 +8,43 @@ refused. Invariant: 0 <= lent <= total, so the memory behind all windows is boun
 
 
 class WindowPool:
-    """Octets that may be lent to streams, `reserve_bytes` of them for first windows only.
+    """Octets that may be lent to streams, `reserve_bytes` of them for first windows only."""
 
-    A pool lent from another one takes from both.
-    """
-
-    def __init__(self, total_bytes: int, *, reserve_bytes: int = 0, parent: "WindowPool | None" = None) -> None:
+    def __init__(self, total_bytes: int, *, reserve_bytes: int = 0) -> None:
         self._free_bytes = total_bytes
         self._reserve_bytes = reserve_bytes
-        self._parent = parent
 
     @property
     def free_bytes(self) -> int:
-        """What may still be taken here."""
+        """What may still be taken."""
         return self._free_bytes
+
+    @property
+    def spare_bytes(self) -> int:
+        """What may still be taken to make windows larger."""
+        return self._free_bytes - self._reserve_bytes
+
+    def lend(self, size: int) -> None:
+        """Count `size` octets as lent; below 0 they come back."""
+        self._free_bytes -= size
+
+
+class Windows:
+    """Several pools that are lent from together: that of a connection, and one that all connections share."""
+
+    def __init__(self, *pools: WindowPool) -> None:
+        self._pools = pools
 
     def take(self, size: int) -> bool:
         """Lend `size` octets for a first window, all or nothing."""
-        if not self._has(size, beyond_reserve=False):
+        if any(pool.free_bytes < size for pool in self._pools):
             return False
         self._lend(size)
         return True
 
     def take_more(self, size: int) -> bool:
         """Lend `size` octets to make a window larger, all or nothing."""
-        if not self._has(size, beyond_reserve=True):
+        if any(pool.spare_bytes < size for pool in self._pools):
             return False
         self._lend(size)
         return True
@@ -41,12 +53,6 @@ class WindowPool:
         """Take `size` octets back."""
         self._lend(-size)
 
-    def _has(self, size: int, *, beyond_reserve: bool) -> bool:
-        least = self._reserve_bytes if beyond_reserve else 0
-        here = self._free_bytes - size >= least
-        return here and (self._parent is None or self._parent._has(size, beyond_reserve=beyond_reserve))
-
     def _lend(self, size: int) -> None:
-        self._free_bytes -= size
-        if self._parent is not None:
-            self._parent._lend(size)
+        for pool in self._pools:
+            pool.lend(size)

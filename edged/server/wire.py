@@ -23,11 +23,13 @@ from edged.server.pace import Pace
 READ_BYTES = 128 * KIB  # more is slower: objects beyond this come from fresh pages, and those cost more than the turns
 TURN_BYTES = 1024 * KIB  # uploads at once shall end one after the other, so that one commits while the next is read
 LEAST_COUNTED_BYTES = 16 * KIB  # of a turn, for each read: small ones cost time, not bytes
+LEAST_RECORD_BYTES = KIB  # the same for each record of TLS, of which one read may hold 6,000
 RECORD_BYTES = 16 * KIB  # of TLS (RFC 8446 5.1)
 WRITE_BYTES = 64 * KIB  # the unit of progress of the write deadline: 1.1 kB/s keep a connection at 60 s
 JOIN_BYTES = 64 * KIB  # below this, one copy is cheaper than one more system call
 UNSENT_BYTES = 256 * KIB  # trio's 16 KiB means a wake-up per 16 KiB on a fast network
 CLOSE_S = 1.0  # a closing TLS alert
+LINGER_PAUSES = 6  # how long a peer is read on that goes on sending, in pauses; nginx has the same 30 s and 5 s
 
 Octets = bytes | bytearray | memoryview
 TCPStream = trio.SocketStream
@@ -86,14 +88,17 @@ class Wire:
         if not left:
             await trio.lowlevel.checkpoint()
 
-    async def linger(self, within_s: float) -> None:
-        """End the sending side and read on until the peer ends too, so that the last answer is not lost."""
+    async def linger(self, pause_s: float) -> None:
+        """End the sending side and read on, so that the last answer is not lost.
+
+        Until the peer ends too, sends nothing for `pause_s`, or has gone on sending for LINGER_PAUSES of them.
+        """
         if self.broken:
             return
-        with trio.move_on_after(within_s):
-            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        with trio.move_on_after(LINGER_PAUSES * pause_s), contextlib.suppress(trio.TooSlowError):
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError), trio.fail_after(pause_s):
                 await self._say_end()
-            while await self.receive():
+            while await self.receive(deadline=trio.current_time() + pause_s):
                 pass
 
     async def close(self) -> None:
@@ -129,11 +134,14 @@ class Wire:
             return b""
         if isinstance(self._stream, trio.SocketStream):
             return octets
-        plain = _decrypted(self._stream, octets)
+        records = _decrypted(self._stream, octets)
         if self._stream._outgoing.pending > RECORD_BYTES:  # answers to the handshake's messages, which nothing sends
             self.broken = True
             return b""
-        return plain
+        if records is None:
+            return None
+        self._turn_bytes += LEAST_RECORD_BYTES * len(records)
+        return b"".join(records)
 
     async def _wait_octets(self) -> bytes:
         try:
@@ -195,8 +203,8 @@ async def handshake(stream: TCPStream, context: ssl.SSLContext, *, within_s: flo
     return None
 
 
-def _decrypted(stream: TLSStream, octets: bytes | None) -> bytes | None:
-    """What was sent in `octets` and what came before them; None when no record is whole, b"" at the end.
+def _decrypted(stream: TLSStream, octets: bytes | None) -> list[bytes] | None:
+    """The records in `octets` and what came before them; None when none is whole, an empty list at the end.
 
     Trio reads 64 KiB and hands over one record of 16 KiB at a time, each with a round of its scheduler: that was
     40 % of an upload's time. Nothing else reads from a connection after its handshake.
@@ -210,7 +218,7 @@ def _decrypted(stream: TLSStream, octets: bytes | None) -> bytes | None:
         while record := stream._ssl_object.read(RECORD_BYTES):
             records.append(record)
     except ssl.SSLWantReadError:
-        return b"".join(records) if records else None
+        return records or None
     except ssl.SSLError:  # the end without a closing alert, or an error that the next read meets again
         pass
-    return b"".join(records)
+    return records

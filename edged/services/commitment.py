@@ -5,7 +5,6 @@ required destination has proven, by a kind of proof that the settings accept. Wh
 before the grace is over: another intake may still be receiving it.
 """
 
-from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -44,19 +43,6 @@ class DuplicateTransactionError(Exception):
     """The Transaction UID is in use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The state of a request; `references` is empty until it is `answered`."""
-
-    request: CommitmentRequest
-    references: tuple[Reference, ...] = ()
-
-    @property
-    def answered(self) -> bool:
-        """Whether the result stands."""
-        return self.request.answered > 0
-
-
 class CommitmentService:
     """Takes requests, decides them as proofs come in, keeps the results."""
 
@@ -68,8 +54,11 @@ class CommitmentService:
 
     async def request(
         self, transaction_uid: str, wanted: tuple[Reference, ...], *, study_form: bool, digest: bytes
-    ) -> Result:
-        """Take a request; durable when this returns. Raises DuplicateTransactionError and StoreError."""
+    ) -> CommitmentRequest:
+        """Take a request, decided if that can be; durable when this returns.
+
+        Raises DuplicateTransactionError and StoreError.
+        """
         now = self._clock.wall()
 
         def add(txn: Transaction) -> CommitmentRequest | None:
@@ -79,16 +68,19 @@ class CommitmentService:
             add_request(txn, transaction_uid, fresh, references=wanted)
             return decide(txn, transaction_uid, self._decided(txn, transaction_uid, now), now=now)
 
-        if await self._store.write(add, 256 * len(wanted)) is None:
+        request = await self._store.write(add, 256 * len(wanted))
+        if request is None:
             raise DuplicateTransactionError(transaction_uid)
         self._bells.logged.ring()
-        result = await self.result(transaction_uid)
-        assert result is not None
-        return result
+        return request
 
-    async def result(self, transaction_uid: str) -> Result | None:
+    async def find(self, transaction_uid: str) -> CommitmentRequest | None:
         """Return where a request stands; None when it is unknown."""
-        return await self._store.read(partial(_read_result, transaction_uid=transaction_uid))
+        return await self._store.read(partial(read_request, transaction_uid=transaction_uid))
+
+    async def references(self, request: CommitmentRequest) -> list[Reference]:
+        """Return the references of a request in its order; none once its result is no longer kept."""
+        return await self._store.read(partial(references, number=request.number))
 
     async def keep_deciding(self) -> None:
         """Decide open requests whenever something was proven, purge old results; runs until cancelled."""
@@ -161,14 +153,6 @@ def _reason_of_parked(delivery: Delivery) -> FailureReason:
     if delivery.reason is not None and is_lack_of_room(delivery.reason):
         return FailureReason.RESOURCE_LIMITATION
     return FailureReason(delivery.reason) if delivery.reason in UPSTREAM_REASONS else FailureReason.PROCESSING_FAILURE
-
-
-def _read_result(txn: Transaction, transaction_uid: str) -> Result | None:
-    request = read_request(txn, transaction_uid)
-    if request is None:
-        return None
-    answered = request.answered and not request.purged
-    return Result(request, tuple(references(txn, request.number)) if answered else ())
 
 
 def _in_place(instance: Instance, reference: Reference) -> bool:

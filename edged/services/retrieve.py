@@ -3,13 +3,14 @@
 Implicit VR and Big Endian never leave as they are. The length and the digest of either form are known from the record,
 before the first byte is read. Both can be read in ranges: what is stored from the chunk on that a range begins in, what
 is converted from the beginning, in one pass over all ranges, up to the end of the last. Nothing is read ahead of them.
+Conversion takes the processor for long: it goes chunk by chunk, one instance's after another's, and others between.
 """
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from edged.dicom.converter import Converter
+from edged.dicom.converter import CONVERTER_VERSION, Converter
 from edged.dicom.uids import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
@@ -59,12 +60,11 @@ class StoredForm:
         first = wanted.start // CHUNK_BYTES
         window = Window(wanted.start, wanted.stop)
         window.seek(first * CHUNK_BYTES)
-        async with aclosing(self.store.stream(self.number, wanted.stop, first=first)) as batches:
-            async for batch in batches:
-                for chunk in batch:
-                    view = window.feed(chunk)
-                    if view is not None:
-                        yield chunk if len(view) == len(chunk) else view  # bytes leave without a copy
+        async with aclosing(self.store.stream(self.number, wanted.stop, first=first)) as chunks:
+            async for chunk in chunks:
+                view = window.feed(chunk)
+                if view is not None:
+                    yield chunk if len(view) == len(chunk) else view  # bytes leave without a copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ class WebForm:
 
     @property
     def digest(self) -> bytes:
-        """The stored file's digest: the same file leaves as the same bytes, converted or not."""
-        return self.instance.file_digest
+        """The stored file's digest, and by which converter it leaves: both make its bytes what they are."""
+        return self.instance.file_digest + (b"" if self.instance.leaves_as_is else CONVERTER_VERSION)
 
     async def pieces(self, ranges: Sequence[ByteRange] | None = None) -> AsyncGenerator[Piece, None]:
         """Yield the bytes of ascending, separate ranges, None: all; no piece is of two.
@@ -109,10 +109,14 @@ class WebForm:
         )
         async with aclosing(StoredForm(self.store, self.number, self.instance).pieces()) as pieces:
             async for piece in pieces:
-                for converted in converter.feed(piece):
-                    yield converted
-        for converted in converter.finish():
-            yield converted
+                async with self.store.processor:
+                    converted = converter.feed(piece)
+                for each in converted:
+                    yield each
+        async with self.store.processor:
+            converted = converter.finish()
+        for each in converted:
+            yield each
 
 
 def leaving_transfer_syntax(instance: Instance) -> str:

@@ -23,6 +23,7 @@ from edged.store.chunks import READ_CHUNKS, Rest, chunk_count, read_chunks
 from edged.store.counters import NEXT_INSTANCE
 from edged.store.environment import Environment, opened, owned
 from edged.store.errors import InstanceGone, StoreError
+from edged.store.read_ahead import ReadAhead
 from edged.store.schema import META
 from edged.store.space import Space
 from edged.store.sweeper import sweep
@@ -75,6 +76,9 @@ class Store:
         self.failure = writer.failure
         self.allocation = environment.allocation
         self.budget = Budget(intake_bytes)
+        self.read_ahead = ReadAhead()
+        self.processor = trio.Lock()
+        """For stretches of work on what is read that would stop the loop if several came at once."""
         self.suspects = Suspects()
         self.arriving = 0
         self.space = Space(
@@ -138,21 +142,24 @@ class Store:
         """Whether instances are arriving, or others than `besides` are being read."""
         return self.arriving > 0 or any(number != besides for number in self._pinned)
 
-    async def stream(self, number: int, size: int, *, first: int = 0) -> AsyncGenerator[list[bytes], None]:
-        """Yield the chunks of an instance that hold its first `size` bytes, in batches, from the `first` chunk on.
+    async def stream(self, number: int, size: int, *, first: int = 0) -> AsyncGenerator[bytes, None]:
+        """Yield the chunks of an instance that hold its first `size` bytes, from the `first` chunk on.
 
         Raises InstanceGone and InstanceUnreadable, and makes the instance a suspect then.
         """
-        with self.pinned(number):
-            total = chunk_count(size)
-            for index in range(first, total, READ_CHUNKS):
-                count = min(READ_CHUNKS, total - index)
-                try:
-                    batch = await self.read(partial(read_chunks, number=number, first=index, count=count))
-                except InstanceGone:
-                    self.suspects.note(number)
-                    raise
-                yield batch
+        total = chunk_count(size)
+        with self.pinned(number), self.read_ahead.batch() as batch:
+            for index in range(first, total):
+                while (chunk := batch.take()) is None:
+                    batch.fill(await self._read_batch(number, index, min(READ_CHUNKS, total - index)))
+                yield chunk
+
+    async def _read_batch(self, number: int, first: int, count: int) -> list[bytes]:
+        try:
+            return await self.read(partial(read_chunks, number=number, first=first, count=count))
+        except InstanceGone:
+            self.suspects.note(number)
+            raise
 
     async def keep_swept(self) -> None:
         """Work off `unowned` whenever there is something in it; runs until cancelled."""

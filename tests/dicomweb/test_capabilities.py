@@ -121,6 +121,21 @@ def test_a_head_has_no_payload() -> None:
     assert head["response"][0]["@status"] == "200 202"
 
 
+def test_a_head_has_no_ranges() -> None:
+    methods = RESOURCES["/studies/{study}/series/{series}/instances/{instance}"]["method"]
+    get, head = (next(each for each in methods if each["@name"] == name) for name in ("GET", "HEAD"))
+    lost = {"206", "416"}
+    for told, answered in zip(statuses_of(get), statuses_of(head), strict=True):
+        assert answered == told - lost
+    assert parameters_of(get["request"]).keys() - parameters_of(head["request"]).keys() == {"Range", "If-Range"}
+
+
+def statuses_of(method: Json) -> tuple[set[str], set[str]]:
+    """The statuses of success and failure."""
+    *succeeded, failed = method["response"]
+    return {status for each in succeeded for status in each["@status"].split()}, set(failed["@status"].split())
+
+
 @pytest.mark.parametrize("media_type", STATUS_REPORTS)
 def test_failures_are_told_as_announced(media_type: str) -> None:
     report = render(Problem(status=HTTPStatus.NOT_FOUND, detail="Nothing."), media_type)

@@ -80,7 +80,8 @@ def test_an_encoded_slash_stays_in_its_segment() -> None:
 @pytest.mark.parametrize(
     ("path", "allow"),
     [
-        ("/", "GET, OPTIONS"),
+        ("/", "GET, HEAD, OPTIONS"),
+        ("/subscribers/x", "GET, HEAD, OPTIONS"),
         ("/studies", "OPTIONS, POST"),
         ("/studies/1/series", "OPTIONS"),
         ("/studies/1/series/2/instances/3", "GET, HEAD, OPTIONS"),
@@ -97,6 +98,15 @@ def test_allow(path: str, allow: str) -> None:
     assert (found.route("HEAD") is not None) == ("HEAD" in allow)
 
 
+def test_the_asterisk_is_the_server_and_no_path() -> None:
+    found = match("*")
+    assert found is not None
+    assert (found.resource.listed, list(found.resource.methods), found.parameters) == (False, ["OPTIONS"], {})
+    assert found.allow == "GET, HEAD, OPTIONS, POST"
+    assert match("/*") is None
+    assert match("**") is None
+
+
 @given(st.text(min_size=1, max_size=20).filter(str.isprintable).filter(lambda text: text not in {".", ".."}))
 def test_a_url_leads_back_to_its_resource(requester: str) -> None:
     url = url_of("http://box:8080/base/", "/subscribers/{requester}", requester=requester)
@@ -110,7 +120,7 @@ def test_any_path_is_answered(path: str) -> None:
     segments = split_path(path)
     if segments is not None:
         assert split_path("/" + "/".join(quote(segment, safe="") for segment in segments)) == segments
-    assert match(path) is None or segments is not None
+    assert match(path) is None or segments is not None or path == "*"
 
 
 def test_only_health_is_open_to_everybody() -> None:
@@ -143,6 +153,7 @@ def test_every_resource_answers_options_and_so_does_every_level_above_one_that_i
         ("/", set(Role)),
         ("/studies/1/series", set(Role)),
         ("/healthz", set()),
+        ("*", set()),
         ("/admin/status", {Role.MONITOR, Role.ADMIN}),
         ("/admin/instances/1/file", {Role.ADMIN}),
     ],

@@ -160,8 +160,11 @@ async def require_described(visit: Visit) -> None:
     assert (again.status, again.body) == (304, b"")
     squeezed = await visit.options(WADL, "--compressed")
     assert squeezed.body == description.body
-    assert squeezed.headers["content-encoding"] in {"gzip", "deflate"}
+    assert squeezed.headers["content-encoding"] == "zstd"
     assert squeezed.headers["etag"] != description.headers["etag"]
+    for coding in ("gzip", "deflate"):
+        again = await visit.options(WADL, "--compressed", "-H", f"Accept-Encoding: {coding}")
+        assert (again.body, again.headers["content-encoding"]) == (description.body, coding)
     state = json.loads((await visit.options("application/json")).body)["edged"]
     assert state["store"]["instances"]["held"] > 0
     assert (await visit.options("image/png")).status == 406

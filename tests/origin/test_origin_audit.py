@@ -138,6 +138,18 @@ async def test_what_does_not_fit_is_counted(tmp_path: Path) -> None:
     assert sum(map(len, (tmp_path / "audit.log").read_bytes().splitlines())) < 2 * WAITING_BYTES
 
 
+async def test_a_request_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:
+    kept = Kept(tmp_path, Access(audit_size_bytes=64 << 20))
+    outcomes = tuple(Outcome(f"1.2.{number:050}", "stored") for number in range(20_000))
+    for name in ("whole", "lost"):
+        kept.audit.note(msgspec.structs.replace(STORED, request=name, instances=outcomes))
+    written = await kept.lines()
+    lines = [line for line in written if "request" in line]
+    assert {line["request"] for line in lines} == {"whole"}
+    assert sum(len(line["instances"]) for line in lines) == len(outcomes)
+    assert [line["lost"] for line in written if "lost" in line] == [len(lines)]
+
+
 async def test_it_is_rotated_at_its_size_and_bounded(tmp_path: Path) -> None:
     limit = 64 << 10
     kept = Kept(tmp_path, Access(audit_size_bytes=limit))

@@ -10,7 +10,9 @@ import trio
 
 from edged.app.box import Parts
 from edged.dicom.reasons import FailureReason
+from edged.http.content_coding import Coding, encode
 from edged.http.content_decoding import PIECE_BYTES
+from edged.http.zstandard import zstd_decompressor
 from edged.origin.answering import joined
 from edged.origin.bodies import STEPS_A_TURN
 from tests.support.asgi_kit import Answer, Asked, call
@@ -22,15 +24,30 @@ from tests.support.work import TurnWatch, counted_calls
 
 ONE, TWO, THREE = named(1), named(2), named(3)
 Coder = Callable[[bytes], bytes]
+
+
+def zstd(body: bytes) -> bytes:
+    """The body as one frame."""
+    return encode(body, Coding.ZSTD)
+
+
 CODERS: dict[str, Coder] = {
     "gzip": gzip.compress,
     "x-gzip": gzip.compress,
     "GZip": gzip.compress,
     "deflate": zlib.compress,
+    "zstd": zstd,
     "identity": bytes,
     "deflate, gzip": lambda body: gzip.compress(zlib.compress(body)),
+    "zstd, gzip": lambda body: gzip.compress(zstd(body)),
 }
-DECODERS: dict[str | None, Coder] = {"gzip": gzip.decompress, "deflate": zlib.decompress, None: bytes}
+DECODERS: dict[str | None, Coder] = {
+    "gzip": gzip.decompress,
+    "deflate": zlib.decompress,
+    "zstd": lambda body: zstd_decompressor().decompress(body),
+    None: bytes,
+}
+OFFERED = "gzip, deflate, zstd"
 COMMITMENT = "/commitment-requests/1.2.3"
 MIB = 1 << 20
 
@@ -57,22 +74,28 @@ async def test_a_single_instance_may_be_encoded(box: Box) -> None:
     assert (await post(box, "gzip", gzip.compress(made(ONE, size=3 * MIB)), "application/dicom")).status == 200
 
 
-@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br", "compress", "gzip, gzip, gzip", "nonsense/"])
+@pytest.mark.parametrize(
+    "coding", ["br", "x-zstd", "gzip, br", "zstd, br", "compress", "gzip, gzip, gzip", "nonsense/"]
+)
 async def test_a_coding_that_is_not_known_is_415_before_the_body(box: Box, coding: str) -> None:
     def never() -> Iterator[bytes]:
         yield from map(pytest.fail, ["the body was read"])
 
     answer = await post(box, coding, never(), accept="application/json")
-    assert (answer.status, answer.headers["accept-encoding"]) == (415, "gzip, deflate")
+    assert (answer.status, answer.headers["accept-encoding"]) == (415, OFFERED)
     assert json.loads(answer.body)["status"] == 415
     headers = {"Content-Type": "application/dicom+json", "Content-Encoding": coding}
     asked = await call(box.application, Asked("POST", COMMITMENT, headers, never()))
-    assert (asked.status, asked.headers["accept-encoding"]) == (415, "gzip, deflate")
+    assert (asked.status, asked.headers["accept-encoding"]) == (415, OFFERED)
 
 
 async def test_what_is_not_what_it_says_is_400(box: Box) -> None:
     body = multipart([made(ONE)])
-    for coding, sent in (("gzip", body), ("deflate", gzip.compress(body)), ("gzip", b""), ("gzip", b"\x1f\x8b")):
+    too_wide = b"\x28\xb5\x2f\xfd\0\xff" + bytes(99)
+    for coding, sent in (
+        *(("gzip", body), ("deflate", gzip.compress(body)), ("gzip", b""), ("gzip", b"\x1f\x8b")),
+        *(("zstd", body), ("zstd", gzip.compress(body)), ("zstd", b""), ("zstd", too_wide)),
+    ):
         for content_type in (MULTIPART, "application/dicom"):
             answer = await post(box, coding, sent, content_type, accept="application/json")
             assert answer.status == 400
@@ -92,31 +115,32 @@ async def test_what_was_durable_before_the_error_stays(box: Box) -> None:
         assert report.other == [FailureReason.CANNOT_UNDERSTAND]
 
 
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
 @pytest.mark.parametrize("content_type", [MULTIPART, "application/dicom"])
-async def test_what_expands_too_far_is_413(box: Box, content_type: str) -> None:
+async def test_what_expands_too_far_is_413(box: Box, content_type: str, coding: str) -> None:
     bomb = made(ONE, size=80 * MIB, fill=b"\0")
     body = bomb if content_type == "application/dicom" else multipart([bomb])
-    answer = await post(box, "gzip", gzip.compress(body), content_type, accept="application/json")
+    answer = await post(box, coding, CODERS[coding](body), content_type, accept="application/json")
     assert answer.status == 413
     assert "250 times" in json.loads(answer.body)["detail"]
     assert (await box.ask("GET", ONE.path, {"Accept": "*/*"})).status == 404
 
 
-def much_from_little() -> bytes:
-    return gzip.compress(made(ONE, size=40 * MIB, fill=b"\0"))
+def much_from_little(coder: Coder) -> bytes:
+    return coder(made(ONE, size=40 * MIB, fill=b"\0"))
 
 
-def nothing_from_little() -> bytes:
-    return gzip.compress(gzip.compress(b"", mtime=0) * 5000)
+def nothing_from_little(coder: Coder) -> bytes:
+    return coder(coder(b"") * 5000)
 
 
-@pytest.mark.parametrize(
-    ("coding", "body", "status"), [("gzip", much_from_little, 200), ("gzip, gzip", nothing_from_little, 400)]
-)
+@pytest.mark.parametrize("coder", [lambda body: gzip.compress(body, mtime=0), zstd], ids=["gzip", "zstd"])
+@pytest.mark.parametrize(("times", "body", "status"), [(1, much_from_little, 200), (2, nothing_from_little, 400)])
 async def test_others_have_their_turn_while_much_is_decoded(
-    box: Box, coding: str, body: Callable[[], bytes], status: int
+    box: Box, coder: Coder, times: int, body: Callable[[Coder], bytes], status: int
 ) -> None:
-    sent = body()
+    sent = body(coder)
+    coding = ", ".join(["zstd" if coder is zstd else "gzip"] * times)
     with counted_calls() as calls:
         watch = TurnWatch(calls, "decompress")
         trio.lowlevel.add_instrument(watch)
@@ -148,6 +172,8 @@ async def stored(box: Box, encoding: str | None, accept: str = "application/dico
 async def test_reports_are_encoded_for_who_wants_it(box: Box) -> None:
     for encoding, coding in (
         ("gzip", "gzip"),
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("zstd;q=0.5, gzip", "gzip"),
         ("deflate, gzip;q=0.5", "deflate"),
         ("br, *;q=0.1", "gzip"),
         ("gzip;q=0", None),

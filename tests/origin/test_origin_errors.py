@@ -70,8 +70,7 @@ async def test_a_status_report_follows_accept(box: Box, accept: str | None, cont
         ("PUT", named(1).path, "GET, HEAD, OPTIONS"),
         ("POST", "/healthz", "GET, HEAD, OPTIONS"),
         ("DELETE", "/commitment-requests/1.2.3", "GET, HEAD, OPTIONS, POST"),
-        ("POST", "/", "GET, OPTIONS"),
-        ("HEAD", "/", "GET, OPTIONS"),
+        ("POST", "/", "GET, HEAD, OPTIONS"),
         ("BREW", "/admin/status", "GET, HEAD, OPTIONS"),
     ],
 )
@@ -85,6 +84,8 @@ async def test_a_notification_connection_wants_an_upgrade(box: Box) -> None:
         answer = await box.ask("GET", path)
         assert (answer.status, answer.headers["upgrade"]) == (426, "websocket")
         assert answer.headers["connection"] == "upgrade"  # RFC 9110 7.8
+        head = await box.ask("HEAD", path)
+        assert (head.status, head.headers.keys(), head.body) == (426, answer.headers.keys(), b"")
 
 
 async def test_health_is_everybodys(box: Box) -> None:

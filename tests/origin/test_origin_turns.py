@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from edged.origin.exchange import Refusal, Reply, Request
-from edged.origin.turns import COME_AGAIN_S, LENT_AFTER_S, LOOK_AGAIN_S, WAIT_S, WAITING, Turns
+from edged.origin.turns import COME_AGAIN_S, LENT_AFTER_S, LOOK_AGAIN_S, WAIT_S, WAITING, Turn, Turns
 from tests.support.box_kit import Box, opened_box
 from tests.support.http_client import connected
 from tests.support.server_kit import serving
@@ -38,12 +38,18 @@ class Slow:
         return Reply(HTTPStatus.OK)
 
 
+async def take(turns: Turns) -> Turn:
+    turn = Turn(turns)
+    await turns.take(turn)
+    return turn
+
+
 async def test_a_turn_comes_when_another_is_given_back(autojump_clock: trio.testing.MockClock) -> None:
     turns = Turns(1)
     order: list[int] = []
 
     async def work(number: int) -> None:
-        turn = await turns.take()
+        turn = await take(turns)
         order.append(number)
         await trio.sleep(WAIT_S / 20)
         turns.give(turn)
@@ -57,25 +63,25 @@ async def test_a_turn_comes_when_another_is_given_back(autojump_clock: trio.test
 
 async def test_waiting_has_an_end(autojump_clock: trio.testing.MockClock) -> None:
     turns = Turns(1)
-    turn = await turns.take()
+    turn = await take(turns)
     began = trio.current_time()
     with pytest.raises(Refusal) as caught:
-        await turns.take()
+        await take(turns)
     problem = caught.value.problem
     assert trio.current_time() - began == WAIT_S
     assert (problem.status, problem.retry_after, problem.passes) == (503, COME_AGAIN_S, True)
     turns.give(turn)
-    await turns.take()
+    await take(turns)
 
 
 async def test_only_so_many_wait(autojump_clock: trio.testing.MockClock) -> None:
     turns = Turns(1)
-    await turns.take()
+    await take(turns)
     refused: list[float] = []
 
     async def wait() -> None:
         with pytest.raises(Refusal):
-            await turns.take()
+            await take(turns)
         refused.append(trio.current_time())
 
     began = trio.current_time()
@@ -87,27 +93,27 @@ async def test_only_so_many_wait(autojump_clock: trio.testing.MockClock) -> None
 
 async def test_who_leaves_while_waiting_leaves_nothing_behind(autojump_clock: trio.testing.MockClock) -> None:
     turns = Turns(1)
-    turn = await turns.take()
+    turn = await take(turns)
     async with trio.open_nursery() as nursery:
         for _ in range(WAITING):
-            nursery.start_soon(turns.take)
+            nursery.start_soon(take, turns)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     turns.give(turn)
-    await turns.take()
+    await take(turns)
 
 
 async def test_a_turn_that_comes_together_with_a_cancellation_is_not_lost(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     turns = Turns(1)
-    turn = await turns.take()
+    turn = await take(turns)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(turns.take)
+        nursery.start_soon(take, turns)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
         turns.give(turn)
-    turns.give(await turns.take())
+    turns.give(await take(turns))
 
 
 async def dribble() -> dict[str, object]:
@@ -118,7 +124,7 @@ async def dribble() -> dict[str, object]:
 async def test_who_waits_for_its_client_lends_its_turn(autojump_clock: trio.testing.MockClock) -> None:
     """One that dribbles lends it as well as one that sends nothing, and goes on when the other has finished."""
     turns = Turns(1)
-    slow = await turns.take()
+    slow = await take(turns)
     received = 0
 
     async def read() -> None:
@@ -132,39 +138,39 @@ async def test_who_waits_for_its_client_lends_its_turn(autojump_clock: trio.test
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read)
         began = trio.current_time()
-        quick = await turns.take()
+        quick = await take(turns)
         assert LENT_AFTER_S <= trio.current_time() - began < LENT_AFTER_S + 2 * LOOK_AGAIN_S
         before = received
         await trio.sleep(30)
         assert received == before
         turns.give(quick)
     assert received == 100
-    turns.give(await turns.take())
+    turns.give(await take(turns))
 
 
 async def test_who_works_does_not_lend_its_turn(autojump_clock: trio.testing.MockClock) -> None:
     turns = Turns(1)
-    busy = await turns.take()
+    busy = await take(turns)
     for _ in range(20):
         await busy.receiving(dribble)()
     with pytest.raises(Refusal):
-        await turns.take()
+        await take(turns)
     turns.give(busy)
 
 
 async def test_a_lent_turn_is_not_given_back_twice(autojump_clock: trio.testing.MockClock) -> None:
     turns = Turns(1)
-    gone = await turns.take()
+    gone = await take(turns)
     with trio.CancelScope() as leaving:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(gone.receiving(trio.sleep_forever))
-            kept = await turns.take()
+            kept = await take(turns)
             leaving.cancel()
     turns.give(gone)
     with pytest.raises(Refusal):
-        await turns.take()
+        await take(turns)
     turns.give(kept)
-    turns.give(await turns.take())
+    turns.give(await take(turns))
 
 
 async def test_further_requests_wait_and_monitors_do_not(tmp_path: Path) -> None:

@@ -102,7 +102,9 @@ CHAPTER_8: dict[str, Rows] = {
         ),
     },
     "8.3.4-1": {
-        "match, fuzzymatching, includefield, limit, offset, emptyvaluematching, multiplevaluematching": (SEARCH,)
+        "search, match, fuzzymatching, includefield, limit, offset, emptyvaluematching, multiplevaluematching": (
+            SEARCH,
+        )
     },
     "8.3.5-1": {"accept, annotation, charset, quality, viewport, window, iccprofile": (RENDERED,)},
     "8.3.5-2": {"accept, charset, viewport": (RENDERED,)},
@@ -297,6 +299,32 @@ CHAPTER_8: dict[str, Rows] = {
     },
 }
 
+NAMES = {
+    "8.3.1-1": 11,
+    "8.3.2-1": 3,
+    "8.3.4-1": 8,
+    "8.3.5-1": 7,
+    "8.3.5-2": 3,
+    "8.4.1-1": 4,
+    "8.4.2-1": 4,
+    "8.4.3-1": 3,
+    "8.5-1": 26,
+    "8.6.1-1": 4,
+    "8.7.2-1": 5,
+    "8.7.3-1": 3,
+    "8.9.1-1": 2,
+    "8.9.3-1": 3,
+    "8.9.3-2": 3,
+    "8.10.3-1": 2,
+    "8.10.4-1": 7,
+    "8.10.4-2": 2,
+    "8.10.4-3": 5,
+}
+"""How many names each table of the Standard has in its first column, counted there."""
+
+UNNAMED = {"8.3.2-2", "8.7.3-2", "8.7.3-3", "8.7.3-4", "8.7.3-5", "8.7.4-1", "8.7.8-1"}
+"""Tables that are examples, or whose rows are media types and Transfer Syntaxes by Resource Category."""
+
 
 @pytest.fixture
 async def box_with_one(tmp_path: Path) -> AsyncIterator[Box]:
@@ -312,10 +340,11 @@ async def test_what_is_asked_here(table: str, box_with_one: Box) -> None:
         assert (row, await ask.problems(box_with_one.application)) == (row, [])
 
 
-def test_every_row_is_proven_or_says_why_not() -> None:
-    assert {
-        f"{table}: {row}" for table, rows in CHAPTER_8.items() for row, proofs in rows.items() if not proofs
-    } == set()
+def test_no_table_and_no_row_is_left_out() -> None:
+    assert {table for table in CHAPTER_8 if "-" in table} == NAMES.keys() | UNNAMED
+    counted = {table: len({name for row in CHAPTER_8[table] for name in row.split(", ")}) for table in NAMES}
+    assert counted == NAMES
+    assert all(proofs for rows in CHAPTER_8.values() for proofs in rows.values())
 
 
 def test_what_is_proven_elsewhere_is_there() -> None:

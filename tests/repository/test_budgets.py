@@ -24,7 +24,7 @@ _HEAD_NOTE_LINES = range(1, 26)
 GUARDS = {
     "edged/server/serving.py::_guard": "a connection",
     "edged/server/exchange.py::_run": "a request",
-    "edged/origin/application.py::_serve": "a request",
+    "edged/origin/application.py::_answered": "a request",
     "edged/upstream/sender.py::_serve": "a forwarder item",
     "edged/upstream/prover.py::work": "one step of a background job",
     "edged/store/writer.py::_together": "a group of operations: its members run again alone",

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from edged.server import http1_body
 from edged.server.head_gate import check_head
-from edged.server.http1_body import LINE_BYTES, MAX_TRAILERS, Body, BodyError, Chunked, Counted, body_of
+from edged.server.http1_body import LINE_BYTES, LINES_PER_TURN, MAX_TRAILERS, Body, BodyError, Chunked, Counted, body_of
 
 GOOD = [
     (b"0\r\n\r\n", b""),
@@ -48,6 +49,8 @@ def read(body: Body, octets: bytes, cuts: list[int]) -> tuple[bytes, bytes | Non
         if body.complete:
             break
         found += body.take(octets[begin:cut])
+        while body.interrupted:
+            found += body.take(b"")
         begin = max(begin, cut)
     return found, body.rest + octets[begin:] if body.complete else None
 
@@ -100,7 +103,13 @@ def test_a_result_or_its_own_error_and_the_same_in_pieces(octets: bytes, cuts: l
             results.append(read(Chunked(), octets, where))
         except BodyError:
             results.append((b"", b"refused"))
-    assert results[0] == results[1] == results[2]
+    with pytest.MonkeyPatch.context() as patch:  # every line interrupts
+        patch.setattr(http1_body, "LINES_PER_TURN", 1)
+        try:
+            results.append(read(Chunked(), octets, cuts))
+        except BodyError:
+            results.append((b"", b"refused"))
+    assert results[0] == results[1] == results[2] == results[3]
 
 
 @given(st.lists(fragments, max_size=4).map(b"".join))
@@ -117,6 +126,22 @@ def test_what_is_taken_h11_takes_as_the_same(octets: bytes) -> None:
         body += event.data
     assert ours[0] == body
     assert (ours[1] is not None) == isinstance(event, h11.EndOfMessage)
+
+
+@pytest.mark.parametrize("step", [10, 10_000, 1_000_000])
+def test_tiny_chunks_are_read_in_turns(step: int) -> None:
+    octets, body, found, turns = b"1\r\nx\r\n" * 20_000 + b"0\r\n\r\nnext", Chunked(), 0, 0
+    for begin in range(0, len(octets), step):
+        if not body.complete:
+            found += len(body.take(octets[begin : begin + step]))
+        while body.interrupted:
+            turns += 1
+            piece = body.take(b"")
+            assert len(piece) <= LINES_PER_TURN
+            found += len(piece)
+    assert (found, turns) == (20_000, 40_002 // LINES_PER_TURN)
+    assert turns >= 40
+    assert b"next".endswith(body.rest)
 
 
 def test_nothing_is_copied_that_need_not_be() -> None:

@@ -222,6 +222,7 @@ async def test_answers_without_a_body_have_no_data(method: bytes, status: int) -
         seen = await wire.wait_for(HEADERS)
         assert seen is not None
         assert bool(seen.flags & END_STREAM) is (status != 200 or method == b"HEAD")
+        assert (b"content-length" in seen.fields) is (status != 204)  # RFC 9110 8.6
 
 
 async def test_continue_is_sent_when_the_application_reads() -> None:

@@ -21,6 +21,7 @@ from tests.support.http2_raw import (
     PRIORITY,
     RST_STREAM,
     WHOLE,
+    WINDOW_UPDATE,
     RawHTTP2,
     Seen,
     block,
@@ -36,6 +37,7 @@ from tests.support.server_kit import Message, Running, http2, serving, sink
 
 ENHANCE_YOUR_CALM = 11
 QUICK = Limits(linger_s=0.1, drain_s=0.5)
+UNKNOWN = [(b":method", b"X"), *GET[1:]]
 NEVER = [*POST[:3], (b":path", b"/never")]
 
 
@@ -50,6 +52,7 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
         headers(2 * n + 101, NEVER, END_HEADERS) + window_update(2 * n + 101, 0)
     ),
     "requests that are none": lambda n: headers(2 * n + 101, [(b"A", b"b")]),
+    "requests that the server refuses": lambda n: headers(2 * n + 101, UNKNOWN),
     "streams beyond the limit": lambda n: headers(2 * n + 101, NEVER, END_HEADERS),
     "SETTINGS": many(settings((4, 65_535))),
     "SETTINGS without settings": many(settings()),
@@ -61,6 +64,8 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
     "DATA of padding": many(data(1, b"\x04\0\0\0\0", PADDED)),
     "unknown frames": many(frame(0x42, 0, 0, b"x")),
     "late HEADERS": many(headers(3)),
+    "crumbs of late DATA": many(data(3, b"x", 0)),
+    "late DATA beyond its window": many(data(3, bytes(16_384), 0)),
     "GOAWAY": many(frame(GOAWAY, 0, 0, bytes(8))),
 }
 
@@ -76,8 +81,8 @@ async def app(scope: Message, receive: object, send: object) -> None:
 
 
 async def flood(wire: RawHTTP2, one: Callable[[int], bytes]) -> None:
-    """Send until the server does not take it any more."""
-    for begin in range(0, 100_000, 50):
+    """Send until the server does not take it any more; no more frames than a window has octets."""
+    for begin in range(0, 65_000, 50):
         try:
             await wire.send(*(one(number) for number in range(begin, begin + 50)))
         except trio.BrokenResourceError:
@@ -103,6 +108,8 @@ async def test_a_flood_ends_its_connection(name: str) -> None:
     begin = headers(1, NEVER, END_HEADERS)
     if name == "late HEADERS":
         begin += headers(3, NEVER, END_HEADERS) + rst_stream(3)
+    elif "late DATA" in name:
+        begin += headers(3, NEVER, END_HEADERS) + window_update(3, 0)  # which the server resets
     async with serving(app, limits=QUICK) as running:
         assert (await last_words(running, begin, FLOODS[name])).code == ENHANCE_YOUR_CALM
         assert running.server.counters.failed == 0
@@ -129,10 +136,21 @@ async def test_a_small_block_that_would_become_large() -> None:
 
 
 async def test_a_client_that_reads_nothing_is_not_answered_without_end() -> None:
-    async with serving(app, limits=Limits(write_s=0.2, linger_s=0.1, drain_s=0.2)) as running:
-        async with raw_http2(running) as wire:
-            await flood(wire, many(frame(PING, 0, 0, bytes(8))))
-            assert [seen.kind for seen in await wire.read_to_end()].count(PING) <= 1100
+    large, answered = [(b"x-large", b"x" * 10_000)], []
+
+    async def head_only(scope: Message, receive: object, send: object) -> None:
+        assert callable(send)
+        await send({"type": "http.response.start", "status": 204, "headers": large})
+        await send({"type": "http.response.body"})
+        answered.append(scope["path"])
+
+    limits = Limits(linger_s=0.1, drain_s=0.2)
+    async with serving(head_only, limits=limits) as running, raw_http2(running) as wire:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(flood, wire, lambda n: headers(2 * n + 1) if n < 4000 else b"")
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            assert len(answered) < 2000  # what socket buffers take of them
+            nursery.cancel_scope.cancel()
         assert running.server.counters.failed == 0
 
 
@@ -164,6 +182,28 @@ async def test_an_honest_client_may_make_many_requests_and_give_some_up() -> Non
             assert await wire.status(number) == 200
             if number % 20 == 1:
                 await wire.send(rst_stream(number))
+
+
+async def test_an_honest_client_may_send_late_what_its_window_held() -> None:
+    async with serving(app, limits=Limits(stream_window_bytes=1 << 20)) as running, raw_http2(running) as wire:
+        for number in range(1, 81, 2):
+            await wire.send(headers(number, NEVER, END_HEADERS))
+            assert await wire.wait_for(WINDOW_UPDATE, stream_id=number)
+            late = [data(number, bytes(1024), 0)] * 1024  # a whole window, 40 times: more frames than there is patience
+            await wire.send(window_update(number, 0), *late)
+            assert await wire.wait_for(RST_STREAM, stream_id=number)
+        await wire.send(headers(101))
+        assert await wire.status(101) == 200
+
+
+async def test_what_strangers_cause_is_logged_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with serving(app, limits=QUICK) as running, raw_http2(running) as wire:
+        for number in range(1, 201, 4):
+            await wire.send(headers(number, UNKNOWN), headers(number + 2, [(b"A", b"b")]))
+            assert await wire.status(number) == 501
+        assert running.server.counters.malformed == 100
+    assert len(caplog.records) == 2
 
 
 def test_blocks_are_made_as_they_are_read() -> None:

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import hpack
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -203,3 +204,36 @@ def test_goaway_of_the_codec_names_the_last_stream() -> None:
     codec.out.take()
     codec.end(ErrorCode.INTERNAL_ERROR)
     assert codec.out.take() == frame(GOAWAY, 0, 0, b"\0\0\0\x05\0\0\0\x02")
+
+
+def test_a_second_goaway_of_the_codec_names_no_later_stream() -> None:
+    codec = Codec(Limits())
+    codec.begin()
+    list(codec.receive(PREFACE + settings() + headers(5), 1.0))
+    codec.end()
+    list(codec.receive(headers(7), 1.0))
+    codec.out.take()
+    codec.end(ErrorCode.INTERNAL_ERROR)
+    assert codec.out.take() == frame(GOAWAY, 0, 0, b"\0\0\0\x05\0\0\0\x02")
+
+
+@pytest.mark.parametrize("later", [(4, 1000), (1, 1024), (1, 4096), (1, 512)])
+def test_a_smaller_table_is_told_whatever_settings_follow(later: tuple[int, int]) -> None:
+    codec = Codec(Limits())
+    codec.begin()
+    list(codec.receive(PREFACE + settings((1, 1024)) + settings(later) + headers(1), 1.0))
+    codec.out.take()
+    codec.send_headers(1, [(b":status", b"200"), (b"a", b"b")], ended=True)
+    decoder = hpack.Decoder()
+    decoder.max_allowed_table_size = 512 if later == (1, 512) else 1024
+    fields = [tuple(field) for field in decoder.decode(codec.out.take()[9:], raw=True)]
+    assert fields == [(b":status", b"200"), (b"a", b"b")]
+    assert decoder.header_table_size == decoder.max_allowed_table_size
+
+
+def test_a_cookie_in_crumbs_is_one_field() -> None:
+    crumbs = [(b"cookie", b"a=b")] * 50
+    limits = Limits(fields=10)
+    assert request_of([*GET, *crumbs], limits).named[b"cookie"] == [b"; ".join([b"a=b"] * 50)]
+    with pytest.raises(HeadError):
+        request_of([*GET, *crumbs, *[(b"a", b"b")] * 11], limits)

@@ -4,6 +4,7 @@ After a stream error the connection serves on; whatever happens, other connectio
 """
 
 import pytest
+import trio
 
 from edged.server import Limits
 from tests.support.http2_raw import (
@@ -118,6 +119,14 @@ async def test_our_settings_come_first_and_those_of_the_client_are_acknowledged(
         second = await wire.wait_for(SETTINGS)
         assert second is not None
         assert (second.flags, second.payload) == (ACK, b"")
+
+
+async def test_a_client_with_a_small_table_can_read_every_answer() -> None:
+    async with serving(sink, limits=QUICK) as running:
+        command = ["nghttp", "-nv", "-u", "--header-table-size=1024", running.url, running.url + "/early"]
+        done = await trio.run_process(command, capture_stdout=True)
+        assert done.stdout.count(b":status: ") == 2
+        assert b"COMPRESSION_ERROR" not in done.stdout
 
 
 async def test_a_ping_is_answered_with_its_octets() -> None:

@@ -17,7 +17,7 @@ async def test_an_upload_beside_a_crowd() -> None:
             async with trio.open_nursery() as nursery:
                 for _ in range(4):
                     nursery.start_soon(server.upload, 20_000_000)
-            counted = await server.counters()
+            counted = await server.settle(beside=SIZES.total)
             assert counted["open"] == SIZES.total + 1
             assert held.staying == SIZES.total
             assert (counted["refused"], counted["failed"]) == (0, 0)

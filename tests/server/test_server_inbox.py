@@ -5,10 +5,10 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.server.inbox import PIECE_BYTES, ROOM_BYTES, Inbox, Message
+from edged.server.inbox import MESSAGE_BYTES, PIECE_BYTES, ROOM_BYTES, Inbox, Message
 from edged.server.limits import Limits
-from edged.server.pace import Pace
-from edged.server.windows import WindowPool
+from edged.server.pace import Moved, Pace
+from edged.server.windows import WindowPool, Windows
 
 
 def piece(body: bytes, *, more: bool = True) -> Message:
@@ -91,6 +91,57 @@ async def test_a_body_below_its_floor_ends(autojump_clock: trio.abc.Clock) -> No
     assert (pieces, trio.current_time() - began) == (10, 200)
 
 
+async def test_empty_messages_take_room_as_well() -> None:
+    inbox, put = Inbox(), []
+
+    async def put_for_ever() -> None:
+        while True:
+            await inbox.put({"type": "websocket.receive", "bytes": b""})
+            put.append(1)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(put_for_ever)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(put) == ROOM_BYTES // MESSAGE_BYTES
+        await inbox.receive()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(put) == ROOM_BYTES // MESSAGE_BYTES + 1
+        nursery.cancel_scope.cancel()
+
+
+async def send_slowly(inbox: Inbox) -> None:
+    """A hundred octets every ten seconds, twenty times."""
+    for _ in range(20):
+        await trio.sleep(10)
+        inbox.put_nowait(piece(bytes(100)))
+
+
+async def test_a_body_may_wait_while_another_one_comes_on_its_line(autojump_clock: trio.abc.Clock) -> None:
+    limits, moved = Limits(pace_window_s=100, floor_bytes_per_s=1), Moved()
+    first, second = (Inbox(stall_s=30, pace=Pace(limits, moved)) for _ in range(2))
+
+    async def send() -> None:
+        await send_slowly(first)
+        await send_slowly(second)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        began, pieces = trio.current_time(), 0
+        while await second.receive() != END:
+            pieces += 1
+        assert (pieces, trio.current_time() - began) == (20, 430)  # and then nothing comes: that is a stall
+
+
+async def test_all_bodies_of_a_line_have_one_floor(autojump_clock: trio.abc.Clock) -> None:
+    limits, moved = Limits(pace_window_s=100, floor_bytes_per_s=20), Moved()
+    first, second = (Inbox(stall_s=30, pace=Pace(limits, moved)) for _ in range(2))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send_slowly, first)
+        assert await second.receive() == END
+        nursery.cancel_scope.cancel()
+    assert second.slow
+
+
 async def test_a_complete_body_may_be_waited_after_for_ever(autojump_clock: trio.abc.Clock) -> None:
     inbox = Inbox(stall_s=60)
     await inbox.put(piece(b"x", more=False))
@@ -103,11 +154,12 @@ async def test_a_complete_body_may_be_waited_after_for_ever(autojump_clock: trio
 @given(st.lists(st.tuples(st.integers(0, 60), st.booleans())), st.integers(0, 100), st.integers(0, 100))
 def test_pools_lend_no_more_than_they_have(sizes: list[tuple[int, bool]], total: int, shared: int) -> None:
     parent = WindowPool(shared, reserve_bytes=shared // 2)
-    pools = [WindowPool(total, reserve_bytes=total // 2, parent=parent) for _ in range(3)]
+    pools = [WindowPool(total, reserve_bytes=total // 2) for _ in range(3)]
+    windows = [Windows(pool, parent) for pool in pools]
     lent = []
     for number, (size, more) in enumerate(sizes):
-        pool = pools[number % 3]
-        if pool.take_more(size) if more else pool.take(size):
+        pool, lender = pools[number % 3], windows[number % 3]
+        if lender.take_more(size) if more else lender.take(size):
             lent.append((number % 3, size))
             if more:
                 assert parent.free_bytes >= shared // 2
@@ -116,6 +168,6 @@ def test_pools_lend_no_more_than_they_have(sizes: list[tuple[int, bool]], total:
         assert all(pool.free_bytes >= 0 for pool in pools)
     assert sum(size for _, size in lent) == shared - parent.free_bytes
     for number, size in lent:
-        pools[number].give(size)
+        windows[number].give(size)
     assert parent.free_bytes == shared
     assert all(pool.free_bytes == total for pool in pools)

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import socket
+import ssl
 import stat
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from edged.server import TLS
 from edged.server.http2_settings import FRAME_BYTES
 from tests.support.certificates import Certificates
 from tests.support.server_kit import H2Wire, answer, curl, exchange_raw, http2, read_all, serving, sink
+
+SETTINGS = bytes(3) + b"\x04" + bytes(5)  # an empty frame
 
 
 async def describe(scope: Any, receive: Any, send: Any) -> None:
@@ -121,11 +124,12 @@ async def test_several_listeners(tmp_path: Path) -> None:
         assert (await told(running.urls[1]))["host"].startswith("[::1]:")
 
 
-async def test_upgrade_to_http2_answers_the_request() -> None:
+@pytest.mark.parametrize("more", [b"", b"Content-Length: 0\r\n"])
+async def test_upgrade_to_http2_answers_the_request(more: bytes) -> None:
     settings = base64.urlsafe_b64encode(b"\x00\x03\x00\x00\x00\x64").rstrip(b"=")
     async with serving(describe) as running, await running.open() as stream:
         head = b"GET /up HTTP/1.1\r\nHost: box\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
-        await stream.send_all(head + b"HTTP2-Settings: " + settings + b"\r\n\r\n")
+        await stream.send_all(head + more + b"HTTP2-Settings: " + settings + b"\r\n\r\n")
         octets = b""
         while b"\r\n\r\n" not in octets:
             octets += await stream.receive_some(1)
@@ -155,6 +159,30 @@ async def test_upgrade_with_settings_out_of_range_ends_the_connection() -> None:
         await exchange_raw(running, head + b"HTTP2-Settings: " + settings + b"\r\n\r\n")
         assert (await told(running.url))["version"] == "1.1"
         assert running.server.counters.failed == 0
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+async def test_http2_begins_a_connection_or_not_at_all() -> None:
+    async with serving(describe) as running:
+        octets = await exchange_raw(running, b"GET / HTTP/1.1\r\nHost: box\r\n\r\n" + PREFACE)
+        assert octets.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"HTTP/1.1 505 " in octets
+
+
+@pytest.mark.parametrize(("protocols", "begins"), [(["http/1.1"], b"HTTP/1.1 505 "), ([], b"\0"), (["h2"], b"\0")])
+async def test_what_alpn_has_settled_is_kept(protocols: list[str], begins: bytes, certificates: Certificates) -> None:
+    tls = TLS(certificates.server.certificate, certificates.server.private_key)
+    context = ssl.create_default_context(cafile=str(certificates.authority))
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    async with (
+        serving(describe, ["https://127.0.0.1:0"], tls=tls) as running,
+        trio.SSLStream(await running.open(), context, server_hostname="localhost", https_compatible=True) as stream,
+    ):
+        await stream.send_all(PREFACE + SETTINGS)
+        assert (await stream.receive_some()).startswith(begins)
 
 
 async def test_pipelined_requests_are_answered_in_order() -> None:

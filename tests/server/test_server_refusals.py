@@ -1,7 +1,9 @@
 """One shape of every refusal of the server itself: a Status Report in what the client prefers, with an id."""
 
 import json
+import logging
 import re
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -125,13 +127,30 @@ async def test_request_ids_of_kept_connections_differ() -> None:
         assert len(set(ID.findall(seen))) == 4
 
 
+POST = b"POST / HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: chunked\r\n\r\n"
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: box\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("octets", [b"\xff", POST + b"x\r\n", POST + b"5\r\nabc", UPGRADE + b"\xff\xff"])
+async def test_what_strangers_do_wrong_fills_no_log(octets: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "edged.server")
+    async with serving(sink, limits=SHORT) as running:
+        for _ in range(5):
+            async with await running.open() as stream:
+                await stream.send_all(octets)
+                await stream.send_eof()
+                with suppress(trio.BrokenResourceError):
+                    await read_all(stream)
+        await running.stop()
+    assert len([record for record in caplog.records if record.levelno >= logging.INFO]) == 1
+
+
 async def test_a_websocket_has_an_id_too() -> None:
-    upgrade = (
-        b"GET / HTTP/1.1\r\nHost: box\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
     async with serving(sink) as running, await running.open() as stream:
-        await stream.send_all(upgrade + b"\x88\x80\x00\x00\x00\x00")
+        await stream.send_all(UPGRADE + b"\x88\x80\x00\x00\x00\x00")
         seen = await read_all(stream)
         assert seen.startswith(b"HTTP/1.1 101 ")
         assert ID.search(seen)

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from edged.server import TLS, Application, Limits
+from edged.server.wire import Wire, handshake
 from tests.support.certificates import Certificates
 from tests.support.server_kit import Message, Running, answer, read_all, read_body, serving
 
@@ -95,6 +96,26 @@ async def test_octet_by_octet(certificates: Certificates) -> None:
             await client.stream.send_all(bytes([octet]))
             await trio.lowlevel.checkpoint()
         assert (await client.read(b".")).endswith(b"\r\n\r\n5.")
+
+
+async def test_tiny_records_leave_others_their_turn(certificates: Certificates) -> None:
+    pair = TLS(certificates.server.certificate, certificates.server.private_key)
+    ours, theirs = map(trio.SocketStream, trio.socket.socketpair())
+    client, others_turn = Client(theirs, str(certificates.authority)), trio.Event()
+
+    async def other() -> None:
+        others_turn.set()
+
+    async with ours, theirs, trio.open_nursery() as nursery:
+        nursery.start_soon(client.handshake)
+        secured = await handshake(ours, pair.load().context, within_s=5)
+        assert secured is not None
+        await theirs.send_all(b"".join(client.records(b"x") for _ in range(7000)))
+        wire = Wire(secured, write_s=1)
+        nursery.start_soon(other)
+        sizes = [len(await wire.receive()) for _ in range(2)]  # after one turn either task may be the first
+        assert sum(sizes) == 7000
+        assert others_turn.is_set()
 
 
 async def test_many_records_at_once_and_the_end_of_one_later(certificates: Certificates) -> None:

@@ -6,7 +6,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
+from edged.dicom.converter import CONVERTER_VERSION
+from edged.dicom.uids import IMPLICIT_VR_LITTLE_ENDIAN
 from edged.http.ranges import ByteRange
 from edged.services.retrieve import StoredForm, WebForm, was_evicted
 from edged.store.errors import InstanceGone
@@ -15,7 +19,8 @@ from edged.store.records import Instance
 from edged.store.schema import CHUNK_BYTES, CHUNKS, chunk_key
 from edged.store.store import Store, open_store
 from edged.store.transaction import Transaction
-from tests.support.dicom_samples import converted, scan, shipped
+from tests.support.dicom_samples import converted, scan, shipped, written
+from tests.support.dicom_samples import read as pydicom_read
 from tests.support.store_kit import CAPACITY, put
 
 CHUNK_COUNT = 20
@@ -43,9 +48,13 @@ async def placed(store: Store, data: bytes) -> tuple[int, Instance]:
     return number, record(store, number)
 
 
-async def to_convert(store: Store, name: str) -> WebForm:
-    """Store a file that must not leave as it is."""
+async def to_convert(store: Store, name: str, *, document_bytes: int = 0) -> WebForm:
+    """Store a file that must not leave as it is, with a document of so many bytes in it."""
     data = shipped(name)
+    if document_bytes:
+        data_set = pydicom_read(data)
+        data_set.add_new(0x00420011, "OB", bytes(document_bytes))
+        data = written(data_set, IMPLICIT_VR_LITTLE_ENDIAN)
     found = scan(data)
     admitted = await put(
         store,
@@ -132,6 +141,37 @@ async def test_a_conversion_ends_with_the_last_range(store: Store) -> None:
     assert store.busy()
     assert await anext(pieces, None) is None
     assert not store.busy()
+
+
+async def test_others_go_on_beside_a_conversion(store: Store) -> None:
+    """After each chunk, though nothing of it leaves; and conversions go one after another."""
+    form = await to_convert(store, "rtdose.dcm", document_bytes=CHUNK_COUNT * CHUNK_BYTES)
+    turns = 0
+
+    async def work() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(work)
+        [last] = await read(form, (form.length - 1, form.length))
+        nursery.cancel_scope.cancel()
+    assert len(last) == 1
+    assert turns >= CHUNK_COUNT
+    async with trio.open_nursery() as nursery, store.processor:
+        nursery.start_soon(read, form, (0, 1))
+        await trio.testing.wait_all_tasks_blocked()
+        assert store.busy()
+    assert not store.busy()
+
+
+async def test_another_converter_makes_another_representation(store: Store) -> None:
+    form = await to_convert(store, "rtdose.dcm")
+    assert form.digest == form.instance.file_digest + CONVERTER_VERSION
+    as_is = WebForm(store, *await placed(store, STORED))
+    assert as_is.digest == as_is.instance.file_digest
 
 
 async def test_a_reader_that_stops_lets_go(store: Store) -> None:

@@ -1,8 +1,8 @@
 """Drives an ASGI application without a server: one request, its body in pieces, one answer.
 
-What may live here: nothing that knows edged. `call` sends a body piece by piece, or breaks it off with a
-disconnect, and gathers the answer whole; it insists on what a server would insist on: one start, a body as long
-as its Content-Length, nothing after the end.
+What may live here: `call` sends a body piece by piece, or breaks it off with a disconnect, and gathers the answer
+whole. It insists on what a server would insist on: one start, a body as long as its Content-Length, nothing after the
+end. Of edged it knows one thing: whatever its origin server answers has a status that it announces (`announced`).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import trio
+
+from tests.support.announced import announced
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -96,6 +98,7 @@ async def call(application: Application, asked: Asked) -> Answer:
         answer.ended = not message.get("more_body", False)
 
     await application(asked.scope(), receive, send)
+    assert not answer.status or answer.status in announced(application, asked.scope()), f"{answer.status} is news"
     if answer.ended and asked.method != "HEAD" and answer.status not in {204, 304}:
         assert int(answer.headers["content-length"]) == len(answer.body)
     return answer

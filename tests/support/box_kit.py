@@ -112,6 +112,8 @@ async def opened_box(
             yield box
             background.cancel_scope.cancel()
         require_whole(store)
+        rooms = box.application.rooms
+        assert (rooms.coming.free, rooms.going.free) == (rooms.coming.total, rooms.going.total)
     if not keep:
         shutil.rmtree(settings.box.data_dir)
 
@@ -121,6 +123,7 @@ def require_whole(store: Store) -> None:
     assert problems(store) == []
     assert store.space.free == max(0, store.space.soft_cap - store.space.used)
     assert store.budget.free == store.budget.total
+    assert store.read_ahead.held == 0
 
 
 @asynccontextmanager

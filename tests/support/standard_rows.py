@@ -62,7 +62,7 @@ class Elsewhere:
         """Whether there is such a test."""
         name, _, function = self.test.partition("::")
         path = ROOT / "tests" / name
-        return path.exists() and f"def {function}(" in path.read_text()
+        return path.exists() and re.search(rf"(?m)^(async )?def {function}\(", path.read_text()) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ async def put(
 
 async def stored_bytes(store: Store, number: int, size: int) -> bytes:
     """Read an instance back."""
-    return b"".join([piece async for batch in store.stream(number, size) for piece in batch])
+    return b"".join([chunk async for chunk in store.stream(number, size)])
 
 
 def problems(store: Store) -> list[str]:
