@@ -17,10 +17,12 @@ from edged.http.content_decoding import MAX_MEMBERS, DecodeLimits
 from edged.http.multipart import MultipartLimits
 from edged.http.zstandard import WINDOW_BYTES
 from edged.origin.commitment import MAX_REFERENCES
-from edged.origin.turns import WAITING
+from edged.origin.room import ROOM_BYTES
+from edged.origin.turns import LENT_FOR_EACH, WAITING
 from edged.server.limits import DEFAULT, Limits
 from edged.store.budget import INTAKE_BYTES
-from edged.store.schema import MAX_OPEN_REQUESTS
+from edged.store.read_ahead import MOST_CHUNKS
+from edged.store.schema import CHUNK_BYTES, MAX_OPEN_REQUESTS
 
 _SERVER: Final = MappingProxyType(
     {
@@ -83,6 +85,12 @@ def _of_settings(settings: Settings) -> tuple[Limit, ...]:
         ),
         Limit("waiting_requests", WAITING, Unit.COUNT, "While more wait, a further request gets 503 at once."),
         Limit(
+            "lent_turns",
+            LENT_FOR_EACH * origin.max_requests,
+            Unit.COUNT,
+            "Of more requests that only wait for their clients, the one that waits longest is cut when another comes.",
+        ),
+        Limit(
             "max_instance",
             origin.max_instance_bytes,
             Unit.BYTES,
@@ -98,6 +106,15 @@ def _of_payloads() -> tuple[Limit, ...]:
     return (
         Limit("intake", INTAKE_BYTES, octets, "Of uploads and HTTP/2 windows; beyond, senders wait for a commit."),
         Limit(
+            "room_bytes",
+            ROOM_BYTES,
+            octets,
+            "Of payloads that are read as a whole, of answers, and of zstd windows: others wait 15 s, then get 503.",
+        ),
+        Limit(
+            "read_ahead_bytes", MOST_CHUNKS * CHUNK_BYTES, octets, "What is read ahead for the slowest is read again."
+        ),
+        Limit(
             "expansion",
             DecodeLimits(0).ratio,
             count,
@@ -108,7 +125,7 @@ def _of_payloads() -> tuple[Limit, ...]:
             "zstd_window_bytes",
             WINDOW_BYTES,
             octets,
-            "A zstd payload with a larger window is answered 400; each that is decoded may hold so much memory.",
+            "A zstd payload with a larger window is answered 400.",
         ),
         Limit("parts", multipart.parts, count, f"A multipart payload with more: {broken}"),
         Limit("part_head_bytes", multipart.head_bytes, octets, f"A longer head of a part: {broken}"),
