@@ -27,7 +27,8 @@ LOOK_AGAIN_S = 0.5
 """The first of those who wait looks for turns that can be lent."""
 
 LENT_AFTER_S = 1.0
-"""Of waiting for its client, all in all: one that dribbles never waits long at once."""
+"""Of waiting for its client, all in all: one that dribbles never waits long at once. From then on a turn is lent
+whenever its request waits: else each could be lent once a second, and that would be all that honest ones get."""
 
 LENT_FOR_EACH = 4
 """How many turns may be lent for each that there is; a request that waits for its reader holds one piece or two."""
@@ -121,7 +122,6 @@ class Turns:
         await self._taking(float("inf"), again=True)
         del self._lent[turn]
         turn.is_lent = False
-        turn.waited_s = 0.0
         self._taken[turn] = None
 
     def give(self, turn: Turn) -> None:
@@ -157,6 +157,7 @@ class Turns:
         self._waiting[place] = None
         end = trio.current_time() + within_s
         has_ended = False
+        self._borrow(trio.current_time())
         try:
             while not place.has_turn and (now := trio.current_time()) < end:
                 await self._wait(place, now, end)

@@ -127,7 +127,7 @@ def _ours(instance: Instance, keyword: str) -> str:
 def _value(text: str) -> str:
     """The part that all archives keep: no fraction of a second, no leading zeros of a number."""
     text = text.strip().partition(".")[0]
-    return str(int(text)) if text.isdigit() and len(text) < 6 else text
+    return str(int(text)) if text.isascii() and text.isdigit() and len(text) < 6 else text
 
 
 def _data_sets(response: Response) -> list[DataSet] | None:

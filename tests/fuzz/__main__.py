@@ -55,7 +55,8 @@ def main() -> int:
         for target in targets:
             print(f"{target.name:22}{target.invariant}")
         return 0
-    signal.signal(signal.SIGTERM, _end)  # as an exception, so that nothing is left running
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, _end)  # as an exception, so that nothing is left running
     logging.disable(logging.CRITICAL)  # parsers log what strangers do wrong
     if given.input is not None:
         targets[0].check(given.input.read_bytes())

@@ -148,6 +148,34 @@ async def test_who_waits_for_its_client_lends_its_turn(autojump_clock: trio.test
     turns.give(await take(turns))
 
 
+async def test_who_was_slow_lends_its_turn_again_at_once(autojump_clock: trio.testing.MockClock) -> None:
+    """Were it lent once a second only, a hundred slow clients would leave a hundred turns a second to honest ones."""
+    turns = Turns(1)
+    slow = Turn(turns)
+    await turns.take(slow)
+    async with trio.open_nursery() as nursery:
+
+        async def read() -> None:
+            receive = slow.receiving(dribble)
+            while True:
+                await receive()
+
+        nursery.start_soon(read)
+        for _ in range(10):
+            quick = Turn(turns)
+            await turns.take(quick)
+            turns.give(quick)
+        began = trio.current_time()
+        for _ in range(10):
+            quick = Turn(turns)
+            await turns.take(quick)
+            await trio.sleep(0.3)
+            turns.give(quick)
+            await trio.sleep(0.3)
+        assert trio.current_time() - began < 10 * (0.6 + LENT_AFTER_S / 4)
+        nursery.cancel_scope.cancel()
+
+
 async def test_who_works_does_not_lend_its_turn(autojump_clock: trio.testing.MockClock) -> None:
     turns = Turns(1)
     busy = await take(turns)
