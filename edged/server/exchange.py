@@ -10,8 +10,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
+from urllib.parse import unquote
 
 from edged.server.drain import Drain
+from edged.server.head_gate import Head
 from edged.server.idle import Idle
 from edged.server.inbox import Message
 from edged.server.limits import Limits
@@ -97,6 +99,27 @@ class Exchange:
         if not self._raised:
             with serving_request(self.request_id):
                 LOG.error("the application gave no answer")
+
+
+def scope_of(head: Head, peer: Peer) -> Scope:
+    """The ASGI scope of a request, the same over every version."""
+    path, _, query = head.target.partition(b"?")
+    return {
+        "type": "http",
+        "http_version": head.version,
+        "asgi": dict(ASGI),
+        "method": head.method,
+        "scheme": "https" if peer.secure else "http",
+        "path": unquote(path.decode("ascii")),
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": head.fields,
+        "client": peer.client,
+        "server": peer.server,
+        "state": {},
+        "extensions": dict(peer.extensions),
+    }
 
 
 def accept_of(fields: Iterable[tuple[bytes, bytes]]) -> bytes | None:

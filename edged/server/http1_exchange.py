@@ -13,13 +13,12 @@ import contextlib
 import logging
 from enum import Enum
 from http import HTTPStatus
-from urllib.parse import unquote
 
 import trio
 
 from edged.http.problem import INTERNAL_ERROR, Problem
 from edged.server.answers import refusal, request_id_field
-from edged.server.exchange import ASGI, Exchange, Scope, Service, accept_of
+from edged.server.exchange import Exchange, Service, accept_of, scope_of
 from edged.server.head_gate import Head
 from edged.server.http1_answer import Answer, AnswerError
 from edged.server.http1_body import BodyError, body_of
@@ -65,7 +64,7 @@ class HTTP1Exchange(Exchange):
 
     async def run(self) -> bool:
         """Let the application answer; whether the connection is kept. Raises Disconnected."""
-        await self._run(self._scope(), self.receive, self.send)
+        await self._run(scope_of(self._head, self._peer), self.receive, self.send)
         if self._wire.broken:
             return False
         if not self._answer.begun:
@@ -177,23 +176,3 @@ class HTTP1Exchange(Exchange):
         )
         await self._wire.send((octets,))
         await self._wire.linger(self._limits.linger_s)
-
-    def _scope(self) -> Scope:
-        head, peer = self._head, self._peer
-        path, _, query = head.target.partition(b"?")
-        return {
-            "type": "http",
-            "http_version": head.version,
-            "asgi": dict(ASGI),
-            "method": head.method,
-            "scheme": "https" if peer.secure else "http",
-            "path": unquote(path.decode("ascii")),
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": head.fields,
-            "client": peer.client,
-            "server": peer.server,
-            "state": {},
-            "extensions": dict(peer.extensions),
-        }

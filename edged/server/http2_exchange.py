@@ -9,11 +9,10 @@ answer that did not become whole ends in a reset stream.
 import contextlib
 import logging
 from collections.abc import Callable
-from urllib.parse import unquote
 
 from edged.http.problem import INTERNAL_ERROR
 from edged.server.answers import report, request_id_field
-from edged.server.exchange import ASGI, Exchange, Scope, Service, accept_of
+from edged.server.exchange import Exchange, Service, accept_of, scope_of
 from edged.server.head_gate import Head
 from edged.server.http1_answer import AnswerError
 from edged.server.http1_exchange import Fault
@@ -43,7 +42,7 @@ class HTTP2Exchange(Exchange):
     async def run(self, reset: Reset) -> None:
         """Let the application answer, and say how the stream ends if that does not end it."""
         stream = self._stream
-        await self._run(self._scope(), stream.inbox.receive, self.send)
+        await self._run(scope_of(self._head, self._peer), stream.inbox.receive, self.send)
         if stream.inbox.slow:
             self._count_slow("a request body does not come, or too slowly")
         with contextlib.suppress(Disconnected):
@@ -98,23 +97,3 @@ class HTTP2Exchange(Exchange):
         fields, body = report(problem, accept=accept_of(self._head.fields), request_id=self.request_id)
         self._answer.start(problem.status, fields)
         await self._send(self._answer.body(body, more=False))
-
-    def _scope(self) -> Scope:
-        head, peer = self._head, self._peer
-        path, _, query = head.target.partition(b"?")
-        return {
-            "type": "http",
-            "http_version": head.version,
-            "asgi": dict(ASGI),
-            "method": head.method,
-            "scheme": "https" if peer.secure else "http",
-            "path": unquote(path.decode("ascii")),
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": head.fields,
-            "client": peer.client,
-            "server": peer.server,
-            "state": {},
-            "extensions": dict(peer.extensions),
-        }
