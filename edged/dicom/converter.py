@@ -10,7 +10,7 @@ from typing import Final
 from edged.dicom.edits import Piece
 from edged.dicom.part10 import FileReader
 
-CONVERTER_VERSION: Final = b"1"
+CONVERTER_VERSION: Final = b"2"
 """To be counted up whenever a file leaves as other bytes than before: then it is another representation."""
 
 _SMALL: Final = 1024

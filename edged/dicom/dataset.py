@@ -1,8 +1,8 @@
 """The push reader of a data set: any encoding in, the canonical form out.
 
-Canonical form: Explicit VR Little Endian, sequences and items of undefined length, no group lengths, no trailing
-padding; encapsulated pixel data as it is. The data-set digest is the digest of this form, and the web exit of an
-instance in Implicit VR or Big Endian is this form, so scan, digest and conversion cannot disagree.
+Canonical form: Explicit VR Little Endian, sequences and items of undefined length, no group lengths, no file meta
+information, no trailing padding; encapsulated pixel data as it is. The data-set digest is the digest of this form, and
+the web exit of an instance in Implicit VR or Big Endian is this form, so scan, digest and conversion cannot disagree.
 Strategy: the output is the input with edits; plain elements pass in whole runs, the others one by one.
 Invariants: the output does not depend on how the input was cut; no value is collected because of its length, at most
 `LONGEST_KEPT` bytes of a watched one are waited for.
@@ -17,7 +17,7 @@ from edged.dicom.errors import DicomError
 from edged.dicom.frame import ITEM, ITEM_DELIMITATION, LITTLE, Frame, Header, Kind
 from edged.dicom.nesting import Nesting, misunderstood
 from edged.dicom.reasons import FailureReason
-from edged.dicom.runs import PADDING, WATCHED, explicit_run, implicit_run
+from edged.dicom.runs import WATCHED, explicit_run, implicit_run, is_left_out
 from edged.dicom.vr import SWAP_WIDTH, UNDEFINED, explicit_header
 
 _MOST_AT_ONCE: Final = 1 << 20
@@ -77,6 +77,18 @@ class DataSetReader:
         if self.body_offset is None:
             self._given_out += sum(map(len, pieces))
         return pieces
+
+    def pass_unseen(self, size: int) -> bool:
+        """Take the next `size` bytes without a look, if all of them are of one value that leaves as it is.
+
+        Most of an instance is such a value. When this is False nothing was taken.
+        """
+        if self._carry or not self._out.pass_unseen(size):
+            return False
+        self._nesting.base += size
+        if self.body_offset is None:
+            self._given_out += size
+        return True
 
     @property
     def edits_body(self) -> bool:
@@ -138,7 +150,7 @@ class DataSetReader:
             self._delimiter(frame, tag)
             return True
         self._nesting.require_room(header)
-        if tag & 0xFFFF == 0 or tag == PADDING:
+        if is_left_out(tag):
             self._drop(header)
             return True
         vr = told or implicit_vr(tag, frame.creators, frame.context)
@@ -214,7 +226,10 @@ class DataSetReader:
             raise misunderstood(f"{tag:08X} stands where an element should.")
 
     def _drop(self, header: Header) -> None:
-        """Leave an element out: group lengths, padding, stray delimiters."""
+        """Leave out an element, or a stray delimiter.
+
+        What is kept first tells how the data set is encoded: it is the first that a reader of the web exit will see.
+        """
         tag, _, length, size = header
         if length == UNDEFINED:
             raise misunderstood(f"Element {tag:08X} has no length.")
@@ -222,7 +237,10 @@ class DataSetReader:
         out.replace(out.at, out.at + size, b"")
         out.at += size
         out.value(length, DROP)
-        self._only_zeros = tag == length == 0 and self._nesting.frame is self._top
+        if self._nesting.frame is self._top:
+            self._only_zeros = tag == length == 0
+            if self.body_offset is None and not self._given_out and not out.pieces:
+                self._top.explicit = None
 
     def _skip_zeros(self) -> bool:
         """Zeros behind the last element, as written by what fills up blocks."""

@@ -28,6 +28,8 @@ Creators = Mapping[int, str]
 
 @lru_cache(maxsize=8192)
 def _public(tag: int) -> bytes:
+    if not tag & 0xFFFF:  # a group length (PS3.5 7.2)
+        return b"UL"
     try:
         return dictionary_VR(tag).encode("ascii")
     except KeyError:

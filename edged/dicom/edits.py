@@ -67,6 +67,13 @@ class Edits:
         self.left = length
         self._mode = mode
 
+    def pass_unseen(self, size: int) -> bool:
+        """Take the next `size` bytes, which were not begun, if all of them are a value's and leave as they are."""
+        if size > self.left or self._mode != KEEP:
+            return False
+        self.left -= size
+        return True
+
     def pass_value(self) -> bool:
         """Take what is here of the value; False when more of it is needed first."""
         at = self.at

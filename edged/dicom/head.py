@@ -2,7 +2,8 @@
 
 The reader takes files without a preamble, without meta information, and with a group length that is absent or
 wrong (PS3.10 7.1); it ends where group 0002 ends, and trusts the group length only where no tag can tell the end,
-before a deflated data set. It buffers the head alone, `LARGEST_HEAD` at most.
+before a deflated data set. Of two elements with one tag the first counts: some writers repeat the meta information,
+with another transfer syntax, where the data set should begin. It buffers the head alone, `LARGEST_HEAD` at most.
 `write_head` gives the head of the web exit: what the sender wrote, with what must be right put right.
 """
 
@@ -132,7 +133,7 @@ class HeadReader:
             self._stated_end = end + int.from_bytes(value[:4], "little")
         else:
             self._elements.append((tag, told or implicit_vr(tag, {}, {}), value))
-        if tag == _TRANSFER_SYNTAX:
+        if tag == _TRANSFER_SYNTAX and self._declared is None:
             text = uids.uid_text(value)
             self._declared = text if uids.is_uid(text) else None
         return True
@@ -147,7 +148,7 @@ def write_head(head: Head, *, transfer_syntax_uid: str, sop_class_uid: str, sop_
 
     What a file must have is added where it is missing (PS3.10 Table 7.1-1).
     """
-    values = {tag: (vr, value) for tag, vr, value in head.elements}
+    values = {tag: (vr, value) for tag, vr, value in reversed(head.elements)}
     values.setdefault(_VERSION, (b"OB", b"\0\1"))
     values.setdefault(_IMPLEMENTATION, (b"UI", _ui(uids.IMPLEMENTATION_CLASS_UID)))
     values[_SOP_CLASS] = (b"UI", _ui(sop_class_uid))

@@ -101,6 +101,10 @@ class FileReader:
             return self._feed_data_set(parts[0])
         return (piece for part in parts for piece in self._feed_data_set(part))
 
+    def pass_unseen(self, size: int) -> bool:
+        """Take the next `size` bytes without a look, if they leave as they are; False when nothing was taken."""
+        return self._is_read_on and self._inflater is None and self.data_set.pass_unseen(size)
+
     def finish(self) -> Iterator[Piece]:
         """The file ends here; gives the last canonical bytes. Raises DicomError."""
         if self._head.head is None:

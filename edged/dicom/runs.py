@@ -18,6 +18,9 @@ from edged.dicom.vr import LONG_VRS, SHORT_VRS, explicit_header
 PADDING: Final = 0xFFFCFFFC
 """Data Set Trailing Padding (PS3.10 7.2)."""
 
+FILE_META: Final = 0x0002
+"""The group of the file meta information (PS3.10 7.1)."""
+
 WATCHED: Final = frozenset((*KEPT, *PIXEL_DATA_TAGS, *CONTEXT))
 """Elements that somebody looks at: the index, or the choice of a later VR."""
 
@@ -36,6 +39,15 @@ _REMEMBERED: Final = 8192
 """Combinations of tag and VR; the data dictionary has about 5,000."""
 
 
+def is_left_out(tag: int) -> bool:
+    """Whether the canonical form has no such element, at any level: group lengths, file meta information, padding.
+
+    File meta information does not belong in a data set; some programs that copy elements put it there all the same.
+    At its beginning it would be taken for the head of the web exit. Source: PS3.5 7.1, 7.2, PS3.10 7.1.
+    """
+    return tag & 0xFFFF == 0 or tag >> 16 == FILE_META or tag == PADDING
+
+
 class _HeaderSizes(dict[bytes, int]):
     """By tag and VR the size of an explicit header, with _WATCHED where somebody looks at the element."""
 
@@ -43,7 +55,7 @@ class _HeaderSizes(dict[bytes, int]):
         group, element = _tag(kind)
         tag, vr = group << 16 | element, kind[4:]
         size = 8 if vr in SHORT_VRS else 12 if vr in LONG_VRS and vr != b"SQ" else _ENDS_RUN
-        if not element or group == 0xFFFE or tag == PADDING or not size:
+        if not size or group == 0xFFFE or is_left_out(tag):
             size = _ENDS_RUN
         elif tag in WATCHED:
             size |= _WATCHED
@@ -108,7 +120,7 @@ def implicit_run(frame: Frame, view: memoryview, span: tuple[int, int], *, look:
     while at + 8 <= limit:
         group, element, length = _implicit_header(view, at)
         end = at + 8 + length
-        if end > limit or length > LONGEST_KEPT or element == 0 or group >= 0xFFFC:
+        if end > limit or length > LONGEST_KEPT or element == 0 or not FILE_META < group < 0xFFFC:
             break
         tag = group << 16 | element
         vr = implicit_vr(tag, frame.creators, frame.context)

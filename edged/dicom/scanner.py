@@ -8,8 +8,9 @@ needs to be understood. It is the same as another only when every stored byte is
 Invariants: memory does not depend on the instance; after an error every further call raises the same error.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from edged.dicom.attributes import SERIES_INSTANCE_UID, SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID
 from edged.dicom.errors import DicomError
@@ -23,8 +24,7 @@ _UIDS: Final = (SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INST
 _OF_AN_IMAGE: Final = ("Rows", "Columns", "BitsAllocated")
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(Struct, frozen=True):
     """One instance, as its bytes tell it.
 
     `transfer_syntax_uid` is what the data set is in, whatever the file says. `dataset_offset` counts the bytes before

@@ -34,6 +34,11 @@ class TwinDigest:
 
     def read(self, data: bytes | memoryview) -> None:
         """Take the next bytes. Raises DicomError; what comes after that is for `skip`."""
+        if self._is_shared and self._reader.pass_unseen(len(data)):
+            self.length += len(data)
+            self.canonical_length += len(data)
+            self._data_set_body.update(data)
+            return
         self._arrive(data)
         try:
             pieces = self._reader.feed(data)

@@ -91,7 +91,11 @@ class Taker(Protocol):
 
 
 class FirstPart:
-    """The sink of one answer: gives the copy the first part of it; `whole` once all of that has come."""
+    """The sink of one answer: gives the copy the first part of it; `whole` once all of that has come.
+
+    What follows the first part is counted and not looked at. So the verdict, and what the copy gets, depend on the
+    bytes alone and not on the pieces they come in.
+    """
 
     def __init__(self, copy: Taker) -> None:
         self.whole = False
@@ -116,20 +120,24 @@ class FirstPart:
 
     async def add(self, data: bytes | bytearray) -> None:
         """Take the next bytes; raises MultipartError for what is none or too long, and what the copy raises."""
-        self._left -= len(data)
-        if self._left < 0:
+        taken = bytes(data)[: self._left]
+        self._left -= len(taken)
+        await self._read(taken)
+        if len(taken) < len(data):
             raise MultipartError("the answer is longer than an instance of this size can be")
-        if self._parser is None:
-            await self._copy.add(bytes(data))
-            return
-        for event in self._parser.feed(bytes(data)):
-            await self._take(event)
 
     async def finish(self) -> None:
         """Say that the answer is complete; raises as `add`."""
         self.whole |= self._is_bare
         if self._parser is not None and not self.whole:
             for event in self._parser.finish():
+                await self._take(event)
+
+    async def _read(self, data: bytes) -> None:
+        if self._parser is None:
+            await self._copy.add(data)
+        elif not self.whole:
+            for event in self._parser.feed(data):
                 await self._take(event)
 
     async def _take(self, event: Event) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from edged.dicom.reasons import FailureReason
-from edged.dicom.scanner import Scan
 from edged.upstream.file_form import PIECE_BYTES, Batcher, FileFault, FileForm, halves, read_form
 from edged.upstream.file_walk import walk
 from tests.support.dicom_samples import converted, file_of, plain, scan, shipped
@@ -18,9 +18,8 @@ _SCAN = scan(file_of())
 
 def form(number: int, length: int = 1, uid: str = "") -> FileForm:
     """A form that nothing is read of."""
-    fields = {name: getattr(_SCAN, name) for name in Scan.__slots__}
-    fields |= {"sop_instance_uid": uid or f"1.2.{number}", "length": length, "exit_length": length}
-    return FileForm(Path(str(number)), Scan(**fields))
+    found = replace(_SCAN, sop_instance_uid=uid or f"1.2.{number}", length=length, exit_length=length)
+    return FileForm(Path(str(number)), found)
 
 
 async def sent(path: Path) -> bytes:

@@ -1,15 +1,18 @@
 """The first part of an answer: the same however it comes in pieces, and never more than a bound."""
 
+import pytest
 import trio
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edged.http.multipart import MultipartError
 from edged.upstream.retrieve import OVERHEAD_BYTES, FirstPart
-from tests.support.stow_kit import MULTIPART, multipart
+from tests.support.stow_kit import BOUNDARY, MULTIPART, multipart
 
 LIMIT = 1000
 INSTANCE = bytes(range(256)) + b"\r\n--part of the tes\r\n"
+FIRST = multipart([INSTANCE], closing=False) + f"\r\n--{BOUNDARY}\r\n".encode()
+"""An answer up to where a second part begins."""
 
 
 class Gathered:
@@ -58,6 +61,35 @@ def test_however_it_is_cut(sizes: list[int], before: bytes, after: bytes) -> Non
     body = before + multipart([INSTANCE, b"second"]) + after
     assert read(MULTIPART, cut(body, sizes)) == (INSTANCE, True)
     assert read("application/dicom", cut(INSTANCE, sizes)) == (INSTANCE, True)
+
+
+@pytest.mark.parametrize("behind", [":\r\n\r\n", " folded\r\n\r\n", "a" * 9000, "x: \0\r\n\r\n", "", "\r\nmore"])
+def test_what_follows_the_first_part_is_not_judged(behind: str) -> None:
+    for pieces in ([FIRST + behind.encode()], [FIRST, behind.encode()], [FIRST[:-1], FIRST[-1:] + behind.encode()]):
+        assert read(MULTIPART, pieces) == (INSTANCE, True)
+
+
+PIECES_OF_BODIES = [
+    b"--" + BOUNDARY.encode(),
+    b"--\r\n",
+    b"\r\n",
+    b":\r\n\r\n",
+    FIRST,
+    bytes(LIMIT),
+    bytes(OVERHEAD_BYTES),
+]
+BODIES = st.lists(st.one_of(st.sampled_from(PIECES_OF_BODIES), st.binary(max_size=9)), max_size=12).map(b"".join)
+
+
+@given(BODIES, st.lists(st.integers(0, 40), max_size=9), st.integers(0, 1 << 17))
+@example(FIRST + b":\r\n\r\n", [len(FIRST)], 0)
+@example(FIRST + bytes(OVERHEAD_BYTES + LIMIT), [], LIMIT)
+@example(bytes(OVERHEAD_BYTES + LIMIT + 1), [], LIMIT)
+def test_any_bytes_are_the_same_in_any_pieces(body: bytes, sizes: list[int], at: int) -> None:
+    for content_type in (MULTIPART, "application/dicom"):
+        whole = read(content_type, [body])
+        assert read(content_type, cut(body, sizes)) == whole
+        assert read(content_type, [body[:at], body[at:]]) == whole
 
 
 def test_one_byte_at_a_time() -> None:
