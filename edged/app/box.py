@@ -12,8 +12,9 @@ from msgspec import structs
 from edged.app.background import keep_going, tell_failure, tell_paused, while_it_writes
 from edged.app.disk import tell_allocation
 from edged.app.limits import limits_of, server_limits
-from edged.config import Settings
+from edged.config import ConfigError, Settings, contradictions_of_descriptors
 from edged.config.choices import ClientCertificate, Evidence
+from edged.http.origin_policy import OriginPolicy
 from edged.origin.application import Application, Handler
 from edged.origin.audit import Audit
 from edged.origin.commitment import CheckCommitment, RequestCommitment
@@ -21,7 +22,7 @@ from edged.origin.monitoring import RetrieveCapabilities, Status, health
 from edged.origin.notifications import NotificationConnection
 from edged.origin.retrieve import RetrieveInstance, StoredFile
 from edged.origin.store import StoreTransaction
-from edged.server import TLS, Listener, Server
+from edged.server import TLS, Kind, Listener, Server, inherited_url
 from edged.services.bell import Bell, Bells
 from edged.services.commitment import CommitmentService
 from edged.services.conflicts import tell_conflicts
@@ -78,8 +79,9 @@ async def serve(
 ) -> None:
     """Run a box until `shutdown` is set; `started` gets its parts once it serves, `reload` asks for new certificates.
 
-    Raises StoreError, ListenerError and OSError when it cannot start.
+    Raises ConfigError, StoreError, ListenerError and OSError when it cannot start.
     """
+    _require_secured(settings)
     clock = SystemClock(settings.box.clock)
     limits = server_limits(settings)
     queued_bytes = limits.windows_bytes + limits.websocket_windows_bytes
@@ -93,7 +95,8 @@ async def serve(
         _raise_standing(parts)
         _raise_left_behind(parts, await store.read(left_behind))
         application = application_of(parts, handlers_of(parts))
-        server = Server(application, _listeners(settings), tls=_tls(settings), limits=limits)
+        pages = OriginPolicy(settings.origin.cors)
+        server = Server(application, _listeners(settings), tls=_tls(settings), limits=limits, origins=pages)
         async with trio.open_nursery() as background:
             for job in (journal.keep, *_jobs(parts)):
                 background.start_soon(keep_going, job, parts.conditions)
@@ -193,6 +196,15 @@ def _listeners(settings: Settings) -> list[Listener]:
     """The configured listeners, and last the control socket."""
     listeners = [Listener.parse(each) for each in settings.origin.bind]
     return [*listeners, Listener.parse(f"unix:{control_socket(settings)}")]
+
+
+def _require_secured(settings: Settings) -> None:
+    """Raise ConfigError for an inherited descriptor that may not listen where it does (promise 9)."""
+    listeners = {written: Listener.parse(written) for written in settings.origin.bind}
+    found = {written: inherited_url(each) for written, each in listeners.items() if each.kind is Kind.FD}
+    urls = {written: url for written, url in found.items() if url is not None}
+    if problems := contradictions_of_descriptors(settings, urls):
+        raise ConfigError(problems)
 
 
 def control_socket(settings: Settings) -> str:

@@ -19,6 +19,7 @@ from edged.http.zstandard import WINDOW_BYTES
 from edged.origin.commitment import MAX_REFERENCES
 from edged.origin.room import ROOM_BYTES
 from edged.origin.turns import LENT_FOR_EACH, WAITING
+from edged.server.head_gate import MAX_LENGTH_DIGITS
 from edged.server.limits import DEFAULT, Limits
 from edged.store.budget import INTAKE_BYTES
 from edged.store.read_ahead import MOST_CHUNKS
@@ -32,7 +33,7 @@ _SERVER: Final = MappingProxyType(
         "idle_s": "A connection without a request is closed.",
         "body_s": "A body of which no octet comes, nor of another one on its connection, is answered 408; over "
         "HTTP/1 the connection is closed.",
-        "write_s": "A connection whose client takes nothing of an answer is closed.",
+        "write_s": "A client is cut that takes not one byte of an answer, or over HTTP/2 opens no window for it.",
         "pace_window_s": "The time over which a body, and the taking of an answer, is measured.",
         "floor_bytes_per_s": "A slower body is answered 408, a slower reader is cut; only waits for the client count.",
         "linger_s": "How long a closing connection is read on, six times that if it sends; for its last answer.",
@@ -40,9 +41,12 @@ _SERVER: Final = MappingProxyType(
         "websocket_ping_s": "A WebSocket that sends nothing is sent a ping.",
         "websocket_pong_s": "A WebSocket that does not answer a ping is cut.",
         "connection_age_s": "An older HTTP/2 connection is ended by GOAWAY; what runs on it is finished.",
-        "connections": "A further one takes the place of an idle one, else it gets 503 if it is not TLS, and ends.",
+        "connections": "A further one takes the place of an idle one, or see `crowd`; else it gets 503 if it is not "
+        "TLS, and ends.",
         "connections_per_address": "For one address, as above; loopback and Unix sockets are exempt, all with a proxy.",
-        "leaving": "Beyond the caps, of idle connections that are ending to make room, first those of who has most.",
+        "leaving": "Beyond the caps, of connections that are ending to make room, first those of who has most.",
+        "crowd": "Of an address with more, connections without a whole request head make room for others, if no "
+        "idle one can.",
         "refusals": "Further connections beyond the caps are closed without an answer.",
         "head_bytes": "A longer request head is answered 431; over HTTP/1, and from twice the length on, the "
         "connection is closed.",
@@ -52,9 +56,11 @@ _SERVER: Final = MappingProxyType(
         "message_bytes": "A WebSocket that gets a longer message is closed with 1009.",
         "streams": "A further HTTP/2 stream of a connection is refused with REFUSED_STREAM.",
         "connection_requests": "An HTTP/2 connection that had so many is ended by GOAWAY; what runs on it is finished.",
-        "stream_window_bytes": "An HTTP/2 client waits for credit; one that does not is cut with FLOW_CONTROL_ERROR.",
+        "stream_window_bytes": "Less while more than 8 bodies are read: each has an equal share of half of "
+        "`windows_bytes`, and 64 KiB. A client that does not wait for credit is cut with FLOW_CONTROL_ERROR.",
         "connection_window_bytes": "The same for all streams of one connection.",
-        "windows_bytes": "A further HTTP/2 request with a body is answered 503; part of `intake`.",
+        "windows_bytes": "Half of it for first windows of 64 KiB; a further HTTP/2 request with a body is answered "
+        "503. Part of `intake`.",
         "websocket_windows_bytes": "A further WebSocket over HTTP/2 is answered 503; part of `intake`.",
     }
 )
@@ -100,9 +106,7 @@ def _of_settings(settings: Settings) -> tuple[Limit, ...]:
 
 
 def _of_payloads() -> tuple[Limit, ...]:
-    multipart = MultipartLimits()
     count, octets = Unit.COUNT, Unit.BYTES
-    broken = "the rest of the request fails with C000H, what came before is stored."
     return (
         Limit("intake", INTAKE_BYTES, octets, "Of uploads and HTTP/2 windows; beyond, senders wait for a commit."),
         Limit(
@@ -127,16 +131,39 @@ def _of_payloads() -> tuple[Limit, ...]:
             octets,
             "A zstd payload with a larger window is answered 400.",
         ),
-        Limit("parts", multipart.parts, count, f"A multipart payload with more: {broken}"),
-        Limit("part_head_bytes", multipart.head_bytes, octets, f"A longer head of a part: {broken}"),
-        Limit("part_fields", multipart.headers, count, f"A part with more header fields: {broken}"),
-        Limit("instance_depth", DEEPEST, count, "An instance with deeper sequences fails with C000H."),
+        *_of_instances(),
         Limit("document_bytes", MAX_BYTES, octets, "A larger payload in JSON or XML is answered 413."),
         Limit("document_values", MAX_NODES, count, "A payload in JSON or XML with more is answered 400."),
         Limit("document_depth", MAX_DEPTH, count, "A payload in JSON or XML with deeper sequences is answered 400."),
         Limit("references", MAX_REFERENCES, count, "A storage commitment request with more is answered 413."),
         Limit("open_requests", MAX_OPEN_REQUESTS, count, "While more commitment requests wait, a new one gets 503."),
+        Limit(
+            "length_digits",
+            MAX_LENGTH_DIGITS,
+            count,
+            "A Content-Length with more, zeros before it included, is 400; so is a chunk as large. Over HTTP/1 the "
+            "connection is closed.",
+        ),
         Limit("path_characters", MAX_PATH, count, "A longer path names nothing: 404."),
+    )
+
+
+def _of_instances() -> tuple[Limit, ...]:
+    multipart = MultipartLimits()
+    count = Unit.COUNT
+    broken = "the rest of the request fails with C000H, what came before is stored."
+    broken_first = f"400 if it is the first, else {broken}"
+    return (
+        Limit("parts", multipart.parts, count, f"A multipart payload with more: {broken}"),
+        Limit("part_head_bytes", multipart.head_bytes, Unit.BYTES, f"A longer head of a part: {broken_first}"),
+        Limit("part_fields", multipart.headers, count, f"A part with more header fields: {broken_first}"),
+        Limit(
+            "instance_depth",
+            (DEEPEST - 1) // 2,  # a sequence and an item of it are two frames within the one of the data set
+            count,
+            "Sequences within each other. A deeper instance is stored and leaves as it came; in Implicit VR, Big "
+            "Endian, deflated or without a file head it fails with C000H.",
+        ),
     )
 
 

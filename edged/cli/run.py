@@ -9,7 +9,7 @@ import trio
 
 from edged.app.daemon import run_daemon
 from edged.cli.settings import fail, settings_for
-from edged.config import remarks
+from edged.config import ConfigError, remarks
 from edged.server import ListenerError
 from edged.store.errors import StoreError
 from edged.telemetry import log
@@ -26,6 +26,8 @@ def command(config: Path | None, log_level: str) -> None:
         logging.getLogger(__name__).info("%s", remark)
     try:
         trio.run(partial(run_daemon, settings, click.echo), strict_exception_groups=True)
+    except* ConfigError as group:
+        fail(2, *(line for error in _leaves(group) for line in str(error).splitlines()))
     except* (StoreError, ListenerError, OSError) as group:
         fail(1, *(str(error) for error in _leaves(group)))
 

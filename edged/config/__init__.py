@@ -4,6 +4,7 @@
 once. Each component is handed its own section and nothing else.
 """
 
+from edged.config.checks import contradictions_of_descriptors
 from edged.config.choices import (
     AuthKind,
     ClientCertificate,
@@ -69,6 +70,7 @@ __all__ = [
     "Token",
     "Transcode",
     "Verify",
+    "contradictions_of_descriptors",
     "default_settings",
     "find",
     "load",

@@ -3,7 +3,8 @@
 Only as much of a listener's address is understood here as the settings need to judge it: whether it
 is well formed, whether it speaks TLS, and whether it can be reached from outside of this machine. A
 host name other than localhost counts as reachable, since nothing is resolved here; so does an IPv4
-address mapped into IPv6. A unix socket and an inherited descriptor are the operator's own doing.
+address mapped into IPv6. A unix socket is the operator's own doing. What an inherited descriptor is shows only once
+the daemon looks at it: then it is judged by where it listens (`checks.contradictions_of_descriptors`).
 """
 
 import re
@@ -38,7 +39,7 @@ class Bind:
 
     @property
     def off_loopback(self) -> bool:
-        """Whether another machine can reach it."""
+        """Whether another machine can reach it, as far as the settings tell."""
         if self.scheme in {Scheme.UNIX, Scheme.FD} or self.host == "localhost":
             return False
         try:

@@ -6,7 +6,9 @@ that is only the consequence of another helps nobody.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from msgspec import structs
 
 from edged.config.binds import Scheme, parse_bind
 from edged.config.choices import AuthKind, ClientCertificate, Duplicate, Evidence, Exemption, Role
@@ -16,6 +18,17 @@ from edged.config.settings import Destination, Settings
 def contradictions(settings: Settings, unclean: frozenset[str]) -> list[str]:
     """Return every problem between settings, one line each, leaving out what rests on an unclean section."""
     return [problem for sections, check in _CHECKS if not unclean.intersection(sections) for problem in check(settings)]
+
+
+def contradictions_of_descriptors(settings: Settings, urls: Mapping[str, str]) -> list[str]:
+    """Return the problems of inherited descriptors: each of `urls` is judged as if its URL stood in its place.
+
+    `settings` are without contradictions as far as they tell; a descriptor on a Unix socket has no URL.
+    """
+    bind = tuple(urls.get(each, each) for each in settings.origin.bind)
+    real = structs.replace(settings, origin=structs.replace(settings.origin, bind=bind))
+    which = ", ".join(f"{written} is {url}" for written, url in urls.items())
+    return [f"{problem} ({which})" for problem in contradictions(real, frozenset())]
 
 
 def _certificate(settings: Settings) -> Iterator[str]:

@@ -5,6 +5,7 @@ problem (`checks`), with which nothing starts.
 """
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from edged.config.binds import parse_bind
 from edged.config.settings import Settings
@@ -12,7 +13,7 @@ from edged.config.settings import Settings
 
 def remarks(settings: Settings) -> list[str]:
     """Return every remark on settings that can be used."""
-    return [*_anonymous(settings), *_costs(settings)]
+    return [*_anonymous(settings), *_paths(settings), *_costs(settings)]
 
 
 def _anonymous(settings: Settings) -> Iterator[str]:
@@ -20,6 +21,14 @@ def _anonymous(settings: Settings) -> Iterator[str]:
     reachable = [bind for bind in settings.origin.bind if parse_bind(bind).off_loopback]
     if roles and reachable:
         yield f"access.anonymous: whoever can reach {', '.join(reachable)} may {', '.join(roles)} without a credential"
+
+
+def _paths(settings: Settings) -> Iterator[str]:
+    """Right is this only with a proxy that adds the path."""
+    origin = settings.origin
+    if origin.base_url and not urlsplit(origin.base_url).path and origin.base_path != "/":
+        told = f"URLs in answers lack origin.base_path; if no proxy adds it, write {origin.base_url}{origin.base_path}"
+        yield f"origin.base_url: {told}"
 
 
 def _costs(settings: Settings) -> Iterator[str]:

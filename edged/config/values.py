@@ -26,7 +26,7 @@ _NAME = re.compile(r"[a-z0-9-]{1,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _VISIBLE = re.compile(r"[\x20-\x7e]*")
-_BASE_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
+_BASE_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~-]+)*")
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,4}")
 _HEXADECIMAL = re.compile(r"(?:0x)?([0-9A-Fa-f]{1,4})H?")
 
@@ -108,7 +108,10 @@ def path(value: object) -> Path:
 
 
 def base_path(value: object) -> str:
-    """Read the path of the Base URI: "/" or "/like/this"; a slash at the end is dropped."""
+    """Read the path of the Base URI: "/" or "/like/this"; a slash at the end is dropped.
+
+    User agents resolve "." and ".." before they ask, so no segment is one of them. Source: RFC 3986 5.2.4.
+    """
     stripped = value.rstrip("/") if isinstance(value, str) and value.startswith("/") else None
     if stripped is None or not _BASE_PATH.fullmatch(stripped):
         raise ValueError('write "/" or a path such as "/dicom-web"')

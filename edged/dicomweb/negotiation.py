@@ -6,7 +6,8 @@ but a type that was asked for without Transfer Syntax means its default one (8.7
 may stand together is checked for the parameter and the field apart, because the field of a browser always lists
 rendered types, whatever the link that it follows asks for. All is decided before anything is done: a Selection, or a
 NegotiationError with the Problem to answer. For a transaction that must not fail, because the answer comes after the
-deed, `negotiate_leniently` always selects.
+deed, `negotiate_leniently` always selects. Character sets are not negotiated: whatever is asked for, the steps of 8.8.5
+end with UTF-8, the only one that is offered.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,19 +15,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from edged.dicomweb.charsets import ALIASES, SUPPORTED
 from edged.dicomweb.media_types import TRANSFER_SYNTAX, Kind, default_transfer_syntax, kind_of, root_essence
 from edged.http.accept import MediaRange, most_specific, parse_accept, parse_media_range
-from edged.http.charset import CharsetWishes, select_charset
 from edged.http.fields import split_quoted
 from edged.http.media_type import MediaType
 from edged.http.problem import Problem
 from edged.http.query import Query
 
 ACCEPT_PARAMETER: Final = "accept"
-CHARSET_PARAMETER: Final = "charset"
-QUERY_PARAMETERS: Final = (ACCEPT_PARAMETER, CHARSET_PARAMETER)
-"""The query parameters that every resource with a representation supports. Source: PS3.18 8.3.3."""
 
 MAX_ASKED: Final = 16  # in a hyperlink; each is looked for among all ranges of the header field
 
@@ -39,17 +35,14 @@ class Wishes:
 
     accept: str | None = None
     accept_parameter: str | None = None
-    accept_charset: str | None = None
-    charset_parameter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The selected media type, one of those offered, its character set, and what the choice depended on."""
+    """The selected media type, one of those offered, and what the choice depended on."""
 
     media_type: MediaType
-    charset: str
-    vary: tuple[str, ...]
+    vary: tuple[str, ...] = ("Accept",)
 
 
 class NegotiationError(ValueError):
@@ -68,12 +61,10 @@ def wishes_of(fields: Mapping[str, str], query: Query = _NO_QUERY, *, accept_nam
     return Wishes(
         accept=fields.get("accept"),
         accept_parameter=",".join(query.values(accept_name)) if accept_name in query else None,
-        accept_charset=fields.get("accept-charset"),
-        charset_parameter=",".join(query.values(CHARSET_PARAMETER)) if CHARSET_PARAMETER in query else None,
     )
 
 
-def negotiate(wanted: Wishes, offered: Sequence[MediaType], *, charsets: Sequence[str] = SUPPORTED) -> Selection:
+def negotiate(wanted: Wishes, offered: Sequence[MediaType]) -> Selection:
     """Select how to answer; `offered` is not empty, the default first, and among Transfer Syntaxes the cheapest first.
 
     Raises NegotiationError: 406 without Accept or when nothing matches, 400 for an accept parameter that is not valid
@@ -91,20 +82,18 @@ def negotiate(wanted: Wishes, offered: Sequence[MediaType], *, charsets: Sequenc
     best = _best(asked, offered) or _best(header, offered)
     if best is None:
         raise NegotiationError(_not_acceptable("None of the acceptable media types is available.", offered))
-    return _selection(wanted, best, charsets)
+    return Selection(media_type=best)
 
 
-def negotiate_leniently(
-    wanted: Wishes, offered: Sequence[MediaType], *, charsets: Sequence[str] = SUPPORTED
-) -> Selection:
+def negotiate_leniently(wanted: Wishes, offered: Sequence[MediaType]) -> Selection:
     """Select how to answer a store or commitment request: the default where `negotiate` would refuse.
 
     After the instances were taken a refusal would lose them: PS3.18 10.5.3 has no 406 for it.
     """
     try:
-        return negotiate(wanted, offered, charsets=charsets)
+        return negotiate(wanted, offered)
     except NegotiationError:
-        return _selection(wanted, (offered[0], None), charsets)
+        return Selection(media_type=offered[0])
 
 
 def _parse_parameter(value: str, header: Sequence[MediaRange]) -> tuple[MediaRange, ...]:
@@ -132,11 +121,8 @@ def _require_one_kind(ranges: Sequence[MediaRange], offered: Sequence[MediaType]
         raise NegotiationError(_bad_request("DICOM and rendered media types cannot be accepted together."))
 
 
-_Best = tuple[MediaType, MediaRange | None]
-
-
-def _best(ranges: Sequence[MediaRange], offered: Sequence[MediaType]) -> _Best | None:
-    """The offer of the greatest weight, and the range that gave it; of one form, the Transfer Syntax that is meant."""
+def _best(ranges: Sequence[MediaRange], offered: Sequence[MediaType]) -> MediaType | None:
+    """The offer of the greatest weight; of one form, the Transfer Syntax that is meant."""
     decided = [
         (offer, decisive) for offer in offered if (decisive := most_specific(ranges, _explicit(offer))) is not None
     ]
@@ -145,8 +131,8 @@ def _best(ranges: Sequence[MediaRange], offered: Sequence[MediaType]) -> _Best |
         return None
     equals = [pair for pair in decided if pair[1].weight == greatest]
     form = _form(equals[0][0])
-    meant = (pair for pair in equals if _form(pair[0]) == form and _is_meant(pair[1].media_type, pair[0]))
-    return next(meant, equals[0])
+    meant = (offer for offer, by in equals if _form(offer) == form and _is_meant(by.media_type, offer))
+    return next(meant, equals[0][0])
 
 
 def _form(offer: MediaType) -> tuple[str, str]:
@@ -165,15 +151,6 @@ def _is_meant(wanted: MediaType, offer: MediaType) -> bool:
     """Without a Transfer Syntax the default one is meant. Source: PS3.18 8.7.3.4, 8.7.8.2."""
     syntax = offer.parameter(TRANSFER_SYNTAX)
     return wanted.parameter(TRANSFER_SYNTAX) is not None or syntax in (None, default_transfer_syntax(offer))
-
-
-def _selection(wanted: Wishes, best: _Best, charsets: Sequence[str]) -> Selection:
-    media_type, decisive = best
-    parameter = decisive.media_type.parameter(CHARSET_PARAMETER) if decisive else None
-    asked = CharsetWishes(media_type=parameter, query=wanted.charset_parameter, header=wanted.accept_charset)
-    charset = select_charset(asked, charsets, aliases=ALIASES)
-    vary = ("Accept", "Accept-Charset") if len(charsets) > 1 else ("Accept",)
-    return Selection(media_type=media_type, charset=charset, vary=vary)
 
 
 def _bad_request(detail: str) -> Problem:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from edged.dicomweb.charsets import SUPPORTED
 from edged.http.content_coding import Coding
 
+_CHARSETS: Final = ("utf-8",)  # what answers are written in: PS3.18 8.8.5
 _CODINGS: Final = tuple(coding.value for coding in Coding if coding is not Coding.IDENTITY)
 
 
@@ -91,14 +91,14 @@ CHARSET_QUERY: Final = Parameter(
     style=Style.QUERY,
     description="Character sets without wildcards.",
     repeating=True,
-    options=SUPPORTED,
+    options=_CHARSETS,
 )
 ACCEPT_CHARSET: Final = Parameter(
     name="Accept-Charset",
     style=Style.HEADER,
     description="Character sets with weights.",
     repeating=True,
-    options=SUPPORTED,
+    options=_CHARSETS,
 )
 ACCEPT_ENCODING: Final = Parameter(
     name="Accept-Encoding",
@@ -123,6 +123,9 @@ NEGOTIATED_TEXT: Final = (*NEGOTIATED, ACCEPT_ENCODING)
 
 CONDITIONAL: Final = (IF_MATCH, IF_UNMODIFIED_SINCE, IF_NONE_MATCH, IF_MODIFIED_SINCE)
 """Source: RFC 9110 13.1."""
+
+TAGGED: Final = (IF_MATCH, IF_NONE_MATCH)
+"""Of a representation that has a tag and no date. Source: RFC 9110 13.1.1, 13.1.2."""
 
 RANGED: Final = (RANGE, IF_RANGE)
 """Source: RFC 9110 14.2, 13.1.5; PS3.18 8.6."""

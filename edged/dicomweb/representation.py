@@ -3,16 +3,20 @@
 Writing follows the negotiated media type. Reading follows the bytes: a Content-Type that is wrong or
 missing does no harm, because JSON, XML and multipart differ in their first character; the header is
 asked only for a boundary. Only DataSetError leaves the reader.
+What is written of a resource says so, in the message's head and in its part's; a report of what was done is of none.
 """
 
+import hashlib
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from edged.dicomweb import json_model, xml_model
 from edged.dicomweb.data_set import DataSet, DataSetError, require_small
 from edged.dicomweb.json_model import from_json, to_json
 from edged.dicomweb.xml_model import from_xml, to_xml
+from edged.http.conditional import strong_etag
 from edged.http.media_type import MediaType, MediaTypeError, parse_media_type
 from edged.http.multipart import (
     MultipartError,
@@ -39,22 +43,46 @@ _FIRST_LINE: Final = re.compile(rb"\s*--([^\s]{1,70})[ \t]*\r?\n")
 _WRITER: Final = MultipartWriter("edged-report")  # neither model can write CRLF, so no part can hold it
 
 
-@dataclass(frozen=True, slots=True)
-class Representation:
-    """A body and its Content-Type."""
+class Representation(Struct, frozen=True):
+    """A body and its Content-Type; if it is of a resource, that one's URL and an entity tag of its own."""
 
     content_type: str
     body: bytes
+    location: str = ""
+    etag: str = ""
+
+    @property
+    def fields(self) -> tuple[tuple[str, str], ...]:
+        """What a message that carries it says of it. Source: PS3.18 Table 8.4.2-1; RFC 9110 8.7, 8.8.3."""
+        named = (("content-type", self.content_type), ("content-location", self.location), ("etag", self.etag))
+        return tuple(field for field in named if field[1])
 
 
-def write_data_set(data_set: DataSet, chosen: MediaType = DICOM_JSON) -> Representation:
-    """Write a data set as one of OFFERED. Source: PS3.18 8.6.1, Annex F; PS3.19 A.1."""
+def write_data_set(data_set: DataSet, chosen: MediaType = DICOM_JSON, *, location: str = "") -> Representation:
+    """Write a data set as one of OFFERED; `location` is the URL of the resource that it represents, "" if none.
+
+    Source: PS3.18 8.6.1, Annex F; PS3.19 A.1.
+    """
     body = to_xml(data_set) if chosen in _XML_TYPES else to_json(data_set)
-    part_type = str(chosen.parameter("type"))
-    if chosen.type != "multipart":
-        return Representation(str(chosen), body)
-    head = _WRITER.head([("Content-Type", part_type), ("Content-Length", str(len(body)))])
-    return Representation(str(_WRITER.media_type(part_type)), b"".join((head, body, PART_TAIL, _WRITER.closing)))
+    content_type = str(chosen)
+    if chosen.type == "multipart":
+        part_type = str(chosen.parameter("type"))
+        content_type, body = str(_WRITER.media_type(part_type)), _as_part(body, part_type, location)
+    return Representation(content_type, body, location, _etag(content_type, body) if location else "")
+
+
+def _as_part(body: bytes, part_type: str, location: str) -> bytes:
+    """Return the multipart body with this one part. Source: PS3.18 Table 8.6.1-1."""
+    named = (("Content-Type", part_type), ("Content-Location", location), ("Content-Length", str(len(body))))
+    head = _WRITER.head([field for field in named if field[1]])
+    return b"".join((head, body, PART_TAIL, _WRITER.closing))
+
+
+def _etag(content_type: str, body: bytes) -> str:
+    """Return a tag that no other representation has, not even one with the same bytes under another media type."""
+    digest = hashlib.blake2b(f"{content_type}\n".encode(), digest_size=16)
+    digest.update(body)
+    return strong_etag(digest.digest())
 
 
 def read_data_sets(body: bytes, content_type: str | None) -> list[DataSet]:

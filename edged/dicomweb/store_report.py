@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from msgspec import Struct
+
 from edged.dicom.reasons import FailureReason, WarningReason, is_lack_of_room
 from edged.dicomweb.data_set import DataSet, DataSetError, items_of, text_of
 from edged.dicomweb.dictionary import (
@@ -26,8 +28,7 @@ from edged.dicomweb.representation import read_data_sets
 _SIGNS = (REFERENCED_SOP_SEQUENCE, FAILED_SOP_SEQUENCE, OTHER_FAILURES_SEQUENCE, RETRIEVE_URL)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """An instance that is stored, perhaps with a warning."""
 
     sop_class_uid: str
@@ -52,8 +53,7 @@ class Other:
     reason: FailureReason
 
 
-@dataclass(frozen=True, slots=True)
-class StoreReport:
+class StoreReport(Struct, frozen=True):
     """The outcome of a Store request; `study_url` only if all that is stored shares a study."""
 
     stored: tuple[Stored, ...] = ()

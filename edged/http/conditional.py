@@ -60,11 +60,6 @@ def strong_etag(digest: bytes) -> str:
     return f'"{digest.hex()}"'
 
 
-def matches_if_none_match(header: str | None, etag: str) -> bool:
-    """Tell whether If-None-Match names this entity tag, so that 304 answers. Source: RFC 9110 13.1.2."""
-    return header is not None and _names(header, etag, weakly=True)
-
-
 def evaluate(method: str, header: Header, current: Validators | None, *, now: float) -> Precondition:
     """Judge If-Match, If-Unmodified-Since, If-None-Match and If-Modified-Since, in this order.
 

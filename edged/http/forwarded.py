@@ -34,7 +34,7 @@ _NODE: Final = re.compile(
 )
 _HIDDEN: Final = re.compile(r"unknown|_[\w.-]+", re.ASCII | re.IGNORECASE)
 _HOST: Final = re.compile(
-    r"(?P<host>\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]|[\w.-]{1,255})(?::(?P<port>[0-9]{1,5}))?", re.ASCII
+    r"(?P<host>\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]|[\w.-]{1,255})(?::(?P<port>[0-9]{0,5}))?", re.ASCII
 )
 _PREFIX: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[\w.~-]+)*/?", re.ASCII)
 _NAMES: Final = frozenset(
@@ -149,6 +149,8 @@ def parse_address(text: str) -> IPAddress | None:
 def _is_trusted_peer(peer: str | None, trusted: TrustedProxies) -> bool:
     if peer is None:
         return trusted.trusts(None)
+    if not trusted.networks:
+        return False
     address = parse_address(peer.partition("%")[0])  # a link-local peer is named with its zone
     return address is not None and trusted.trusts(address)
 

@@ -58,19 +58,19 @@ class Gate:
         self._throttle = throttle or Throttle()
         self._passwords = Passwords(access.passwords, self._throttle)
 
-    async def admit(self, request: Request, roles: frozenset[Role], said: Forwarded = NOTHING_SAID) -> Requester:
-        """Return who asks if that one has any of the roles; raises Refusal (401, 403, 429).
+    async def admit(self, request: Request, roles: frozenset[Role], said: Forwarded = NOTHING_SAID) -> None:
+        """Find out who asks; raises Refusal (401, 403, 429) unless that one has any of the roles.
 
-        `said` is what trusted proxies told. Where no role is needed nobody is asked who he is.
+        Who it is stands in `request.requester` as soon as it is known, whatever comes of it: the audit log names whom
+        was refused. `said` is what trusted proxies told. Where no role is needed nobody is asked who he is.
         """
         if not roles:
-            return NOBODY
-        requester = await self.identify(request, said)
+            return
+        requester = request.requester = await self.identify(request, said)
         if not roles & requester.roles:
             raise self._lacking(request, roles, requester, said=said)
         if self._pages.forges(request, said, requester.proof):
             raise Refusal(Problem(status=HTTPStatus.FORBIDDEN, detail=_FORGED))
-        return requester
 
     async def identify(self, request: Request, said: Forwarded = NOTHING_SAID) -> Requester:
         """Return who asks; raises Refusal (401, 403, 429) for a credential that is not known or cannot be taken."""

@@ -3,12 +3,11 @@
 The order is the same for every service: the resource (404), a browser's preflight, the method (405), who asks (401,
 403), the query (400), a turn (503), the handler; then what every answer gets (`answering`). Whatever is refused on the
 way is a Status Report. What monitors ask for takes no turn. Each request that is not mere monitoring is noted in the
-audit log, with the status of its answer if that went out whole.
+audit log, with the status of its answer if that went out whole; at the level debug each one is in the log.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Protocol
 
@@ -127,44 +126,44 @@ class Application:
         When the answer has begun the server is told: it logs the error and cuts the transfer.
         """
         turn, status = Turn(self._turns), None
-        outgoing = _Outgoing(turn.sending(send))
+        send = turn.sending(send)
         request.receive = turn.receiving(request.receive)
         request.memory = Memory(self.rooms, turn)
         try:
             with turn.scope:
-                status = await self._answered(request, turn, outgoing)
+                status = await self._answered(request, turn, send)
             if turn.scope.cancelled_caught:
                 log.info("a request was cut off: others waited for what it held")
-                status = await self._answer_instead(request, _CUT_OFF, outgoing)
+                status = await self._answer_instead(request, _CUT_OFF, turn, send=send)
         finally:
             request.memory.release()
             self._turns.give(turn)
             self._note(request, status)
 
-    async def _answered(self, request: Request, turn: Turn, outgoing: "_Outgoing") -> HTTPStatus | None:
+    async def _answered(self, request: Request, turn: Turn, send: Send) -> HTTPStatus | None:
         """Answer; return the status if the answer went out whole."""
         try:
             reply = await self._reply(request, turn)
             if isinstance(reply.body, bytes):
                 request.memory.going.keep(request.held_bytes(reply.body))  # it may have been encoded
             await request.skip()
-            await answer(reply, request.scope, outgoing.send)
+            await answer(reply, request.scope, send)
         except ClientGone:
             log.debug("a client left in the middle of its request")
             return None
         except Exception as error:
-            if outgoing.begun:
+            if turn.has_answered:
                 raise
             problem = _UNREADABLE if isinstance(error, InstanceGone) else INTERNAL_ERROR
             log.log(logging.WARNING if problem is _UNREADABLE else logging.ERROR, "a request failed", exc_info=True)
-            return await self._answer_instead(request, problem, outgoing)
+            return await self._answer_instead(request, problem, turn, send=send)
         return reply.status
 
-    async def _answer_instead(self, request: Request, problem: Problem, outgoing: "_Outgoing") -> HTTPStatus | None:
+    async def _answer_instead(self, request: Request, problem: Problem, turn: Turn, *, send: Send) -> HTTPStatus | None:
         """Answer with a problem unless another answer has begun: the server cuts that one."""
-        if outgoing.begun:
+        if turn.has_answered:
             return None
-        await answer(await self._report(request, problem), request.scope, outgoing.send)
+        await answer(await self._report(request, problem), request.scope, send)
         return problem.status
 
     async def _reply(self, request: Request, turn: Turn) -> Reply:
@@ -198,7 +197,7 @@ class Application:
         reply = await handler(request)
         if not route.roles or any(name == "cache-control" for name, _ in reply.headers):
             return reply
-        return replace(reply, headers=(*reply.headers, _CACHE_CONTROL))
+        return Reply(reply.status, (*reply.headers, _CACHE_CONTROL), reply.body)
 
     async def _admitted(self, request: Request, found: Match, method: str) -> Route:
         """Return the row of the request if it may use it and its query can be read; raises Refusal."""
@@ -207,7 +206,7 @@ class Application:
             detail = f"This resource takes {found.allow}."
             raise Refusal(Problem(status=HTTPStatus.METHOD_NOT_ALLOWED, detail=detail), (("allow", found.allow),))
         request.params.update(found.parameters)
-        request.requester = await self._gate.admit(request, route.roles, request.said)
+        await self._gate.admit(request, route.roles, request.said)
         raw = request.scope.get("query_string")
         if raw:
             _read_query(request, raw, _QUERY_NAMES[route.name])
@@ -242,6 +241,8 @@ class Application:
     def _note(self, request: Request, status: HTTPStatus | None) -> None:
         """Put the request into the audit log, if it belongs there; `status` None: its answer did not go out whole."""
         route = request.route
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("a request has ended", extra=_summary(request, status))
         if self._audit is None or not is_audited(route.roles if route else _NOBODYS, status):
             return
         entry = Entry(
@@ -261,17 +262,13 @@ class Application:
         self._audit.note(entry)
 
 
-class _Outgoing:
-    """What sends an answer, and knows whether one has begun."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.begun = False
-
-    async def send(self, message: Message) -> None:
-        """Send a part of the answer."""
-        self.begun = True
-        await self._send(message)
+def _summary(request: Request, status: HTTPStatus | None) -> dict[str, object]:
+    """What the log tells of a request beside its id: nothing that could name a patient or an instance."""
+    return {
+        "method": request.scope.get("method", "GET"),
+        "resource": request.route.name if request.route else "none",
+        "status": "none" if status is None else int(status),
+    }
 
 
 def _resource(request: Request) -> Match:

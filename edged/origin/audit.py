@@ -15,7 +15,7 @@ import re
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -163,10 +163,10 @@ class Audit:
         try:
             while True:
                 await self._some.wait()
-                await trio.sleep(GATHER_S)
-                while self._some.is_set():
-                    if not await self._write():
-                        await trio.sleep(AGAIN_S)
+                if self._waiting_bytes < WRITE_BYTES:
+                    await trio.sleep(GATHER_S)
+                if not await self._write():
+                    await trio.sleep(AGAIN_S)
         finally:
             with trio.move_on_after(LAST_S, shield=True):
                 while (self._waiting or self._lost or self._refused) and await self._write():
@@ -237,7 +237,8 @@ class Audit:
         return True
 
     def _now(self) -> str:
-        return datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="milliseconds")
+        second, part = divmod(self._clock.wall(), 1.0)
+        return f"{_to_the_second(second)}.{int(part * 1000):03d}+00:00"
 
     def _mark(self) -> str | None:
         return None if self._clock.trusted() else "not trusted"
@@ -265,6 +266,12 @@ def append(path: Path, octets: bytes, limit_bytes: int) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+@lru_cache(maxsize=1)
+def _to_the_second(seconds: float) -> str:
+    """Return the time of day in UTC; what happens at once happens within a second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _uid(text: str | None) -> str | None:

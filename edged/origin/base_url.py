@@ -6,6 +6,7 @@ of the listener, which the client has found, but not behind a proxy, whose port 
 prefix of segments at any depth; what lies outside of it is not ours. Nothing here is believed for access control.
 """
 
+import re
 from functools import lru_cache
 
 from edged.config import Origin
@@ -15,6 +16,8 @@ from edged.origin.exchange import Receive, Request, Scope
 from edged.origin.provenance import PEER_EXTENSION, extension
 
 _SCHEMES = {"ws": "http", "wss": "https"}
+_UNRESERVED = re.compile(r"%(?:2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E)", re.IGNORECASE)
+"""What nobody needs to encode, encoded. Source: RFC 3986 2.3."""
 
 
 class Base:
@@ -22,6 +25,7 @@ class Base:
 
     def __init__(self, origin: Origin) -> None:
         self._path = origin.base_path.rstrip("/")
+        self._depth = self._path.count("/")
         self._configured = origin.base_url.rstrip("/") if origin.base_url else None
         proxies = origin.trusted_proxies
         self._trusted = TrustedProxies(networks=proxies.networks, unix=proxies.unix)
@@ -40,13 +44,13 @@ class Base:
     def below(self, path: str) -> str:
         """Return what of a path, as it was sent, lies below the base path; "" if it lies outside.
 
-        The asterisk of OPTIONS is the whole server's and stays (RFC 9110 7.1).
+        The asterisk of OPTIONS is the whole server's and stays. Source: RFC 9110 7.1, RFC 3986 6.2.2.2.
         """
         if path == ASTERISK:
             return path
-        base = self._path
-        inside = not base or path == base or path.startswith(base + "/")
-        return (path[len(base) :] or "/") if inside else ""
+        segments = path.split("/", self._depth + 1)
+        beginning, rest = segments[: self._depth + 1], segments[self._depth + 1 :]
+        return "/" + "".join(rest) if _plain("/".join(beginning)) == self._path else ""
 
     def url(self, scope: Scope, host: str, said: Forwarded) -> str:
         """Return the Base URI without a slash at its end."""
@@ -60,8 +64,9 @@ class Base:
 def base_url(scheme: str, host: str, server: tuple[str, int | None] | None, *, said: Forwarded = NOTHING_SAID) -> str:
     """Return scheme, authority and prefix for a request to `host`, "" if it named none, that `server` has got.
 
-    Source: RFC 9110 4.2, 7.2; RFC 7239.
+    A port that is empty is none. Source: RFC 9110 4.2, 7.2; RFC 3986 3.2.3; RFC 7239.
     """
+    host = host.removesuffix(":")
     if said.believed:
         scheme = said.scheme or scheme
         authority = said.authority or _joined(host, said.port, scheme)
@@ -84,6 +89,10 @@ def _has_port(host: str) -> bool:
 
 def _bracketed(name: str) -> str:
     return f"[{name}]" if ":" in name else name
+
+
+def _plain(path: str) -> str:
+    return _UNRESERVED.sub(lambda escape: chr(int(escape[0][1:], 16)), path) if "%" in path else path
 
 
 def _raw_path(scope: Scope) -> str:

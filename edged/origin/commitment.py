@@ -3,6 +3,7 @@
 The form of the answer is chosen before anything is done: for a check 406 says that there is none, a request gets the
 default form then, because what it asks for has been taken. An error of the store is the application's to answer.
 What is large is read and written in a worker thread, one request's after another's, with room held for its text.
+A result never changes: it is the representation of its resource, with an entity tag, whichever method asks for it.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from edged.dicomweb.commitment_report import (
 )
 from edged.dicomweb.dictionary import REFERENCED_SOP_INSTANCE_UID
 from edged.dicomweb.representation import OFFERED, Representation, write_data_set
+from edged.dicomweb.routing import url_of
 from edged.http.media_type import MediaType
 from edged.origin.bodies import read_whole
 from edged.origin.exchange import Refusal, Reply, Request, refusal
@@ -32,6 +34,7 @@ from edged.store.commitments import COMMITTED
 from edged.store.records import CommitmentRequest as StoredRequest
 from edged.store.records import Reference as StoredReference
 
+RESOURCE = "/commitment-requests/{transactionUID}"
 MAX_REQUEST_BYTES = 8 << 20
 MAX_REFERENCES = 20_000
 TAKEN = frozenset(
@@ -139,16 +142,19 @@ async def _reply(service: CommitmentService, request: Request, asked: StoredRequ
     """Answer with the result of a request if it stands, written with room held for it; raises Refusal (410), NoRoom."""
     if not asked.answered:
         return Reply(HTTPStatus.ACCEPTED, (("retry-after", str(LOOK_AGAIN_S)),))
+    location = url_of(request.base_url, RESOURCE, **request.params)
     async with request.memory.alone(large=asked.count > LARGE) as do:
         references = await service.references(asked)
         if len(references) < asked.count:
             raise _no_longer_kept()
-        written = await do(partial(_written, asked, references, media_type))
+        written = await do(partial(_written, asked, references, media_type, location=location))
         await request.memory.going.hold(len(written.body))
-    return Reply(HTTPStatus.OK, (("content-type", written.content_type), VARY), written.body)
+    return Reply(HTTPStatus.OK, (*written.fields, VARY), written.body)
 
 
-def _written(asked: StoredRequest, stored: Sequence[StoredReference], media_type: MediaType) -> Representation:
+def _written(
+    asked: StoredRequest, stored: Sequence[StoredReference], media_type: MediaType, *, location: str
+) -> Representation:
     form = CommitmentForm.STUDY if asked.study_form else CommitmentForm.SOP
     references = tuple(
         Reference(
@@ -164,4 +170,5 @@ def _written(asked: StoredRequest, stored: Sequence[StoredReference], media_type
         for each in stored
         if each.reason is not None and each.reason != COMMITTED
     }
-    return write_data_set(commitment_response(CommitmentRequest(form, references), failed), media_type)
+    response = commitment_response(CommitmentRequest(form, references), failed)
+    return write_data_set(response, media_type, location=location)

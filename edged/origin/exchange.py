@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 import trio
+from msgspec import Struct
 
 from edged.dicomweb.negotiation import Wishes, wishes_of
 from edged.dicomweb.resources import Route
@@ -57,8 +58,7 @@ class Refusal(Exception):
         self.headers = headers
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """An answer; a streamed body gives exactly the bytes that `content-length` says."""
 
     status: HTTPStatus

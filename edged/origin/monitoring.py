@@ -20,7 +20,7 @@ from edged.dicomweb.limits import Limit
 from edged.dicomweb.negotiation import NegotiationError, Wishes, negotiate
 from edged.dicomweb.routing import match
 from edged.dicomweb.wadl import wadl_xml
-from edged.http.conditional import matches_if_none_match, strong_etag
+from edged.http.conditional import strong_etag
 from edged.http.media_type import MediaType
 from edged.origin.access import roles_of
 from edged.origin.exchange import Headers, Refusal, Reply, Request, refusal
@@ -76,10 +76,7 @@ class RetrieveCapabilities:
         content_type = ("content-type", str(media_type))
         if media_type == _JSON and roles_of(request, self._access) & _MONITORS:
             return await self._monitored(description, (content_type, allow, _VARY))
-        told = (allow, _VARY, ("etag", description.etag))
-        if matches_if_none_match(request.header("if-none-match"), description.etag):
-            return Reply(HTTPStatus.NOT_MODIFIED, told)
-        return Reply(HTTPStatus.OK, (content_type, *told), description.body)
+        return Reply(HTTPStatus.OK, (content_type, allow, _VARY, ("etag", description.etag)), description.body)
 
     async def _monitored(self, description: _Description, headers: Headers) -> Reply:
         """Answer with the state of this moment, which nobody may keep."""

@@ -11,11 +11,12 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final
 
-from edged.http.conditional import Precondition, evaluate, range_to_honour
+from edged.http.conditional import range_to_honour
 from edged.http.problem import Problem
 from edged.http.ranges import PartialContent, Piece, Unsatisfiable, partial_content, select_ranges
-from edged.origin.exchange import Headers, Refusal, Reply, Request, refusal
+from edged.origin.exchange import Headers, Refusal, Reply, Request
 from edged.origin.payload import Payload, Source
+from edged.origin.preconditions import is_known
 
 _ACCEPT_RANGES: Final = ("accept-ranges", "bytes")
 _CACHE_CONTROL: Final = ("cache-control", "private, no-cache")
@@ -30,10 +31,7 @@ def reply_with(request: Request, payload: Payload, now: float) -> Reply:
     Source: PS3.18 8.6.1 (2024e); RFC 9110 13.2.2, 14.2, 15.3.7, 15.4.5, 15.5.17.
     """
     method, validators = str(request.scope["method"]), payload.validators
-    outcome = evaluate(method, request.header, validators, now=now)
-    if outcome is Precondition.PRECONDITION_FAILED:
-        raise refusal(HTTPStatus.PRECONDITION_FAILED, "The resource is in another state than the request expects.")
-    if outcome is Precondition.NOT_MODIFIED:
+    if is_known(request, validators, now=now):
         return Reply(HTTPStatus.NOT_MODIFIED, _identity(payload))
     wanted = range_to_honour(method, request.header, validators, now=now)
     ranges = select_ranges(wanted, payload.source.length)

@@ -91,7 +91,7 @@ class StoreTransaction:
             report = _report(request.base_url, outcomes, stored)
             written = await do(lambda: write_data_set(report.to_data_set(), media_type))
             await request.memory.going.hold(request.held_bytes(written.body))
-        headers = [("content-type", written.content_type), VARY]
+        headers = [*written.fields, VARY]
         status = report.status()
         if status is HTTPStatus.SERVICE_UNAVAILABLE:
             seconds = self._filling.retry_after_s(request.content_length or UNKNOWN_LENGTH)
@@ -203,10 +203,10 @@ def _unsupported(detail: str) -> Refusal:
 
 def _tell(outcomes: list[Result]) -> None:
     """Log why instances were refused: the codes, nothing of the instances."""
-    refused = Counter(each.reason for each in outcomes if isinstance(each, Refused))
+    refused = [each.reason for each in outcomes if isinstance(each, Refused)]
     if refused:
-        reasons = ", ".join(f"{count} with {reason_text(reason)}" for reason, count in refused.items())
-        log.info("of %d instances in a store request %d were refused: %s", len(outcomes), refused.total(), reasons)
+        reasons = ", ".join(f"{count} with {reason_text(reason)}" for reason, count in Counter(refused).items())
+        log.info("of %d instances in a store request %d were refused: %s", len(outcomes), len(refused), reasons)
 
 
 def _report(base_url: str, outcomes: list[Result], stored: list[Accepted]) -> StoreReport:

@@ -8,16 +8,13 @@ client but its own request. Who has lent its turn still holds memory, so beyond 
 clients for the longest are cut off, one for each further one.
 """
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
 from itertools import islice
-from typing import TypeVar
 
 import trio
 
 from edged.origin.exchange import Message, Receive, Send, refusal
-
-T = TypeVar("T")
 
 WAIT_S = 60.0
 WAITING = 1000
@@ -39,11 +36,14 @@ COME_AGAIN_S = 10
 class Turn:
     """One request's turn: not yet with the request, with it, or lent while it waits for its client."""
 
-    __slots__ = ("_turns", "is_lent", "scope", "waited_s", "waits_since")
+    __slots__ = ("_now", "_turns", "has_answered", "is_lent", "scope", "waited_s", "waits_since")
 
     def __init__(self, turns: "Turns") -> None:
         self._turns = turns
+        self._now = trio.lowlevel.current_clock().current_time  # at each piece of a body
         self.scope = trio.CancelScope()
+        self.has_answered = False
+        """Whether an answer was begun."""
         self.is_lent = False
         self.waited_s = 0.0
         self.waits_since: float | None = None
@@ -60,8 +60,13 @@ class Turn:
         """Return what receives from the client, and has the turn when it returns."""
 
         async def received() -> Message:
-            message = await self._waited(receive())
-            await self._have_again()
+            began = self._begin_waiting()
+            try:
+                message = await receive()
+            finally:
+                self._end_waiting(began)
+            if self.is_lent:
+                await self._turns.take_again(self)
             return message
 
         return received
@@ -70,23 +75,24 @@ class Turn:
         """Return what sends to the client, and has the turn when it returns from all but the end of the answer."""
 
         async def sent(message: Message) -> None:
-            await self._waited(send(message))
-            if message.get("more_body", False):
-                await self._have_again()
+            self.has_answered = True
+            began = self._begin_waiting()
+            try:
+                await send(message)
+            finally:
+                self._end_waiting(began)
+            if self.is_lent and message.get("more_body", False):
+                await self._turns.take_again(self)
 
         return sent
 
-    async def _waited(self, client: Awaitable[T]) -> T:
-        self.waits_since = began = trio.current_time()
-        try:
-            return await client
-        finally:
-            self.waits_since = None
-            self.waited_s += trio.current_time() - began
+    def _begin_waiting(self) -> float:
+        self.waits_since = began = self._now()
+        return began
 
-    async def _have_again(self) -> None:
-        if self.is_lent:
-            await self._turns.take_again(self)
+    def _end_waiting(self, began: float) -> None:
+        self.waits_since = None
+        self.waited_s += self._now() - began
 
 
 class _Place:

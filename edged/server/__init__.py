@@ -8,7 +8,7 @@ wsproto know the two compressed and framed parts. Whatever the server refuses by
 
 from edged.server.exchange import Application, Counters
 from edged.server.limits import Limits
-from edged.server.listeners import Bound, Kind, Listener, ListenerError
+from edged.server.listeners import Bound, Kind, Listener, ListenerError, inherited_url
 from edged.server.serving import Server
 from edged.server.tls import TLS
 from edged.server.wire import Disconnected
@@ -24,4 +24,5 @@ __all__ = [
     "Listener",
     "ListenerError",
     "Server",
+    "inherited_url",
 ]

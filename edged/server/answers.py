@@ -2,19 +2,26 @@
 
 What may live here: the one shape of the server's own refusals, reason phrases, the Date field. Strategy: a
 refusal is a Status Report [PS3.18 8.6.3] like those of the application, in what the client's Accept field
-prefers where one could be read. No state but the last Date, which changes once a second. Invariant: a refusal
-tells what is wrong with the request and nothing of the server's insides.
+prefers where one could be read, and for the page that asks to read where its Origin could be. No state but the
+last Date, which changes once a second. Invariant: a refusal tells what is wrong with the request and nothing of
+the server's insides, so that an Origin of a malformed head may be trusted as far as this.
 """
 
 import time
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Final
 
+from edged.http.origin_policy import OriginPolicy
 from edged.http.problem import Problem, render
+from edged.server.head_gate import Hints
 from edged.telemetry.request import REQUEST_ID_FIELD
 
 PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+
+NO_HINTS: Final = Hints()
+NO_ORIGINS: Final = OriginPolicy()
 
 _REQUEST_ID = REQUEST_ID_FIELD.encode("ascii")
 
@@ -41,22 +48,29 @@ def request_id_field(request_id: str) -> tuple[bytes, bytes]:
     return _REQUEST_ID, request_id.encode("ascii")
 
 
-def report(problem: Problem, *, accept: bytes | None, request_id: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """A refusal for any version of HTTP: its fields with Date, and its body."""
-    rendered = render(problem, None if accept is None else accept.decode("latin-1"), request_id)
-    fields = [(name.encode("ascii"), value.encode("latin-1", "replace")) for name, value in rendered.headers]
-    return [*fields, request_id_field(request_id), date_field()], rendered.body
+def report(
+    problem: Problem, hints: Hints, *, request_id: str, origins: OriginPolicy
+) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """A refusal for any version of HTTP: its fields with Date and those of CORS, and its body (empty for a HEAD)."""
+    rendered = render(problem, _text(hints.accept), request_id)
+    told = (*rendered.headers, *origins.response_fields(_text(hints.origin)))
+    fields = [(name.encode("ascii"), value.encode("latin-1", "replace")) for name, value in told]
+    return [*fields, request_id_field(request_id), date_field()], b"" if hints.head_only else rendered.body
 
 
-def refusal(problem: Problem, *, accept: bytes | None, request_id: str, head_only: bool = False) -> bytes:
-    """A refusal as a whole HTTP/1.1 answer that ends the connection; a HEAD gets its head only."""
-    fields, body = report(problem, accept=accept, request_id=request_id)
+def refusal(problem: Problem, hints: Hints = NO_HINTS, *, request_id: str, origins: OriginPolicy = NO_ORIGINS) -> bytes:
+    """A refusal as a whole HTTP/1.1 answer that ends the connection."""
+    fields, body = report(problem, hints, request_id=request_id, origins=origins)
     lines = (
         b"HTTP/1.1 %d %s" % (problem.status, reason(problem.status)),
         *(b"%s: %s" % field for field in fields),
         b"connection: close",
     )
-    return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if head_only else body)
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
 
 
 @lru_cache(maxsize=1)

@@ -1,15 +1,16 @@
 """Who may connect: how many connections there are, in all and from one address, and what the others are told.
 
 What may live here: counting accepted connections and turning some away. Strategy: where a cap is reached the
-connection of a crowd that has been idle longest makes room (`idle`), so that a few addresses which keep all they
-can do not shut the others out. Invariants: a Unix socket is outside both caps, because only the daemon's user and
-root can open it and the watchdog's probe comes that way; loopback is outside the cap of an address, because a
-proxy on this machine brings all clients from there; a cap is passed by `leaving` at most, while those that make
-room are ending; nothing is kept of an address without connections; turning away takes TURN_AWAY_S at most, and
-`refusals` at a time.
+connection of a crowd that has been idle longest makes room, and where there is none, one of a crowd that has not
+brought a whole request head (`idle`), so that a few addresses which keep all they can do not shut the others out.
+Invariants: a Unix socket is outside both caps, because only the daemon's user and root can open it and the watchdog's
+probe comes that way; loopback is outside the cap of an address, because a proxy on this machine brings all clients
+from there; a cap is passed by `leaving` at most, while those that make room are ending; nothing is kept of an address
+without connections; turning away takes TURN_AWAY_S at most, and `refusals` at a time.
 """
 
 import contextlib
+import logging
 from http import HTTPStatus
 
 import trio
@@ -20,8 +21,9 @@ from edged.server.exchange import Counters
 from edged.server.idle import Idle
 from edged.server.limits import KIB, Limits
 from edged.server.tally import Tally
-from edged.telemetry.request import new_request_id
+from edged.telemetry.request import new_request_id, serving_request
 
+LOG = logging.getLogger("edged.server")
 TURN_AWAY_S = 1.0
 DROP_BYTES = 64 * KIB  # read at a time and thrown away
 RETRY_AFTER_S = 10  # by then idle connections and slow heads may have ended
@@ -41,6 +43,7 @@ class Door:
         self._counters = counters
         self._idle = idle or Idle()
         self._refused = Tally("refused a connection: too many")
+        self._displaced = Tally("ended a connection without a whole request, of an address with many: no room")
         self._inside: dict[str, int] = {}  # by address
         self._turning_away = 0
 
@@ -60,13 +63,20 @@ class Door:
         return True
 
     def _make_room(self, address: str, *, crowded: bool) -> bool:
-        """Have an idle connection end, of this address if that is what has too many."""
+        """Have another connection end, an idle one of this address if that is what has too many."""
         of_address, limits = self._inside.get(address, 0), self._limits
         if of_address >= limits.connections_per_address + limits.leaving:
             return False
         if self._counters.open >= limits.connections + limits.leaving:
             return False
-        return self._idle.end_one({address: of_address} if crowded else self._inside, only=crowded)
+        if crowded:
+            return self._idle.end_one({address: of_address}, only=True)
+        if self._idle.end_one(self._inside):
+            return True
+        if not self._idle.end_beginner(self._inside, above=max(limits.crowd, of_address + 1)):
+            return False
+        self._displaced.count()
+        return True
 
     def leave(self, address: str) -> None:
         """Count a connection out that has entered."""
@@ -91,7 +101,10 @@ class Door:
 
 async def _tell(stream: trio.SocketStream) -> None:
     """Answer, and read what has been sent, so that the answer is not lost (RFC 9112 9.6)."""
-    octets = refusal(FULL, accept=None, request_id=new_request_id())
+    request_id = new_request_id()
+    with serving_request(request_id):
+        LOG.debug("refused a connection: too many")
+    octets = refusal(FULL, request_id=request_id)
     with trio.move_on_after(TURN_AWAY_S), contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         await stream.send_all(octets)
         await stream.send_eof()

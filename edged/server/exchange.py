@@ -6,12 +6,14 @@ exchange. Invariant: what is logged while the application runs carries the id of
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
 from urllib.parse import unquote
 
+from edged.http.origin_policy import OriginPolicy
+from edged.server.answers import NO_ORIGINS
 from edged.server.drain import Drain
 from edged.server.head_gate import Head
 from edged.server.idle import Idle
@@ -41,7 +43,7 @@ class Counters:
     refused: int = 0  # over a cap
     crowded: int = 0  # of the refused: over the cap of their address
     malformed: int = 0  # ended by a request head or body that breaks the rules of HTTP/1
-    slow: int = 0  # ended because a request head or body did not come in time
+    slow: int = 0  # ended because a request head or body did not come, or an answer was not taken, in time
     failed: int = 0  # ended by an error of ours
 
 
@@ -63,16 +65,23 @@ class Service:
     limits: Limits
     windows: WindowPool  # of request bodies over HTTP/2
     websocket_windows: WindowPool  # over HTTP/2: sessions last, and must not take what uploads need
+    origins: OriginPolicy = NO_ORIGINS  # whose pages may read what the server answers by itself
     drain: Drain = field(default_factory=Drain)
     idle: Idle = field(default_factory=Idle)
     counters: Counters = field(default_factory=Counters)
     tallies: Tallies = field(default_factory=Tallies)
 
     @classmethod
-    def of(cls, application: Application, limits: Limits) -> Self:
+    def of(cls, application: Application, limits: Limits, origins: OriginPolicy = NO_ORIGINS) -> Self:
         """What the connections of one server share, for an application and its limits."""
         windows = WindowPool(limits.windows_bytes, reserve_bytes=limits.windows_bytes // 2)
-        return cls(application, limits, windows, WindowPool(limits.websocket_windows_bytes))
+        return cls(application, limits, windows, WindowPool(limits.websocket_windows_bytes), origins)
+
+    def count_slow(self, why: str) -> None:
+        """A client is given up that sends, or takes, too little; `why` goes to the log."""
+        LOG.debug(why)
+        self.tallies.slow.count()
+        self.counters.slow += 1
 
 
 class Exchange:
@@ -120,12 +129,6 @@ def scope_of(head: Head, peer: Peer) -> Scope:
         "state": {},
         "extensions": dict(peer.extensions),
     }
-
-
-def accept_of(fields: Iterable[tuple[bytes, bytes]]) -> bytes | None:
-    """The value of all Accept fields, whose names are in lower case; None without any (RFC 9110 5.3)."""
-    values = [value for name, value in fields if name == b"accept"]
-    return b", ".join(values) if values else None
 
 
 def _is_disconnect(error: Exception) -> bool:

@@ -8,10 +8,12 @@ raise HeadError, nothing else, and what `head_length` has refused no further oct
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 from enum import Enum
 from http import HTTPStatus
 from ipaddress import AddressValueError, IPv6Address
+
+from msgspec import Struct
 
 from edged.http.problem import Problem
 from edged.server.limits import DEFAULT, Limits
@@ -36,7 +38,7 @@ _HOST = re.compile(  # a name or an address: of RFC 3986 3.2.2 without what no n
     rb"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9\-._~]|%[0-9A-Fa-f]{2})+)(?::(?P<port>[0-9]{0,5}))?"
 )
 _ABSOLUTE = re.compile(rb"(?i:https?)://(?P<authority>[^/?#@]+)(?P<rest>[/?][^#]*)?")
-_ACCEPT = re.compile(rb"\r\naccept:(?P<value>" + _TEXT + rb")(?:\r\n|\Z)", re.IGNORECASE)
+_HINT = re.compile(rb"\r\n(?P<name>accept|origin):(?P<value>" + _TEXT + rb")(?=\r\n)", re.IGNORECASE)
 
 
 class Refusal(Enum):
@@ -79,8 +81,15 @@ class HeadError(Exception):
         self.refusal = refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Hints(Struct, frozen=True):
+    """What of a request shapes the answer that refuses it."""
+
+    accept: bytes | None = None  # what it prefers
+    origin: bytes | None = None  # of the page that had a browser send it
+    head_only: bool = False
+
+
+class Head(Struct, frozen=True):
     """A request head that has passed the gate: names in lower case, the target in origin form or the asterisk."""
 
     method: str
@@ -105,7 +114,8 @@ def head_length(octets: bytes | bytearray, limits: Limits = DEFAULT) -> int | No
         raise HeadError(Refusal.NOT_HTTP)
     end = octets.find(b"\r\n\r\n", 0, limit)
     head = octets[: limit if end < 0 else end + 4]
-    if head.count(b"\n") != head.count(b"\r\n"):
+    line_ends = head.count(b"\r\n")
+    if head.count(b"\n") != line_ends or head.count(b"\r") - head.endswith(b"\r") != line_ends:
         raise HeadError(Refusal.LINE_END)
     if end >= 0:
         return end + 4
@@ -137,21 +147,31 @@ def check_head(head: bytes, limits: Limits = DEFAULT) -> Head:
         named.setdefault(name, []).append(value)
     _check_host(named, required=version == b"1.1")
     _check_framing(named, chunked_allowed=version == b"1.1")
-    target, authority = origin_form(target)
+    target, authority = origin_form(method, target)
     if authority is not None:
         fields = [(b"host", authority), *(field for field in fields if field[0] != b"host")]
         named[b"host"] = [authority]
     return Head(method.decode("ascii"), target, version.decode("ascii"), fields, named)
 
 
-def answer_hints(octets: bytes) -> tuple[bytes | None, bool]:
-    """What a head that is refused prefers (Accept), and whether it asks for a head only: its answer follows that.
+def hints_of(method: str, fields: Iterable[tuple[bytes, bytes]]) -> Hints:
+    """The hints of a request whose fields were read, with names in lower case (RFC 9110 5.3, RFC 6454 7.3)."""
+    accepts, origins = [], []
+    for name, value in fields:
+        if name == b"accept":
+            accepts.append(value)
+        elif name == b"origin":
+            origins.append(value)
+    origin = origins[0] if len(origins) == 1 else None
+    return Hints(b", ".join(accepts) if accepts else None, origin, head_only=method == "HEAD")
 
-    Nothing else of such a head is used; it may be malformed or incomplete.
-    """
-    head, _, _ = octets.partition(b"\r\n\r\n")
-    found = _ACCEPT.search(head)
-    return (found["value"].strip(b" \t") if found else None), head.startswith(b"HEAD ")
+
+def hints_in(octets: bytes) -> Hints:
+    """The hints of a head that is refused; nothing else of it is used, for it may be malformed or incomplete."""
+    end = octets.find(b"\r\n\r\n")
+    head = octets if end < 0 else octets[: end + 2]
+    fields = ((found["name"].lower(), found["value"].strip(b" \t")) for found in _HINT.finditer(head))
+    return hints_of("HEAD" if head.startswith(b"HEAD ") else "", fields)
 
 
 def check_method(method: bytes) -> None:
@@ -162,13 +182,16 @@ def check_method(method: bytes) -> None:
         raise HeadError(Refusal.METHOD)
 
 
-def origin_form(target: bytes) -> tuple[bytes, bytes | None]:
-    """Path and query of a checked target, and the authority if it came in absolute form (RFC 9112 3.2.2)."""
+def origin_form(method: bytes, target: bytes) -> tuple[bytes, bytes | None]:
+    """Path and query of a checked target, and the authority if it came in absolute form (RFC 9112 3.2.2).
+
+    Without path and query it is the root, but for OPTIONS the asterisk (RFC 9112 3.2.4).
+    """
     absolute = None if target.startswith(b"/") else _ABSOLUTE.fullmatch(target)
     if absolute is None:
         return target, None
-    rest = absolute["rest"] or b"/"
-    return (rest if rest.startswith(b"/") else b"/" + rest), absolute["authority"]
+    rest = absolute["rest"] or (b"*" if method == b"OPTIONS" else b"/")
+    return (b"/" + rest if rest.startswith(b"?") else rest), absolute["authority"]
 
 
 def is_host(value: bytes) -> bool:

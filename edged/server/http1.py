@@ -9,6 +9,7 @@ connection is kept only if both sides are done with it.
 import contextlib
 import logging
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 import trio
@@ -16,7 +17,7 @@ import trio
 from edged.http.problem import Problem
 from edged.server.answers import refusal
 from edged.server.exchange import Service
-from edged.server.head_gate import PREFACE, Head, HeadError, answer_hints, check_head, head_length
+from edged.server.head_gate import PREFACE, Head, HeadError, check_head, head_length, hints_in
 from edged.server.http1_answer import head as answer_head
 from edged.server.http1_exchange import HTTP1Exchange
 from edged.server.http1_websocket import serve_websocket
@@ -51,6 +52,7 @@ class HTTP1Connection:
         self._limits = service.limits
         self._octets = b""  # read, and of no request yet
         self._kept = False  # a request was served before
+        self._gave_way = False
         self._negotiated = negotiated
 
     async def run(self) -> ToHTTP2 | None:
@@ -80,29 +82,41 @@ class HTTP1Connection:
         """Read until a whole head is there; its length, None when the connection ends instead."""
         if (length := self._head_length()) is not None:
             return length
-        idle = self._kept and not self._octets
-        patience_s = self._limits.idle_s if idle else self._limits.head_s
-        with self._service.drain.interruptible(within_s=patience_s) as patience:
-            if idle:
-                with self._service.idle.waiting(self._peer.counts_as, patience.cancel):
-                    octets = await self._wire.receive()
-                patience.deadline = trio.current_time() + self._limits.head_s
-            else:
-                octets = await self._wire.receive()
-            while octets:
-                self._octets += octets
+        service, whose = self._service, self._peer.counts_as
+        kept = self._kept and not self._octets
+        patience_s = self._limits.idle_s if kept else self._limits.head_s
+        with service.drain.interruptible(within_s=patience_s) as patience:
+            if kept:
+                with service.idle.waiting(whose, patience.cancel):
+                    self._octets = await self._wire.receive()
+                if not self._octets:
+                    return None
                 if (length := self._head_length()) is not None:
                     return length
-                octets = await self._wire.receive()
-        if patience.cancelled_caught and not self._service.drain.begun.is_set() and self._octets:
-            self._service.counters.slow += 1
+                patience.deadline = trio.current_time() + self._limits.head_s
+            with service.idle.beginning(whose, partial(self._give_way, patience)):
+                length = await self._complete_head()
+        if patience.cancelled_caught and self._octets and not (self._gave_way or service.drain.begun.is_set()):
+            service.counters.slow += 1
             await self._refuse(TOO_SLOW)
+        return length
+
+    async def _complete_head(self) -> int | None:
+        while octets := await self._wire.receive():
+            self._octets += octets
+            if (length := self._head_length()) is not None:
+                return length
         return None
+
+    def _give_way(self, patience: trio.CancelScope) -> None:
+        """End: there is no room for others, and it is not a request that would be lost."""
+        self._gave_way = True
+        patience.cancel()
 
     def _head_length(self) -> int | None:
         """The length of the head that has been read, None while it is incomplete; raises HeadError."""
-        self._octets = self._octets.removeprefix(b"\r\n")  # RFC 9112 2.2
-        return head_length(self._octets, self._limits) if self._octets not in {b"", b"\r"} else None
+        octets = self._octets = self._octets.removeprefix(b"\r\n")  # RFC 9112 2.2
+        return head_length(octets, self._limits) if octets and octets != b"\r" else None
 
     async def _serve(self, head: Head) -> bool:
         """One exchange; whether the connection is kept."""
@@ -122,8 +136,8 @@ class HTTP1Connection:
         with serving_request(request_id):
             LOG.debug("refused a request head: %s", problem.detail)
             self._service.tallies.refused.count()
-        accept, head_only = answer_hints(self._octets[: self._limits.head_bytes])
-        octets = refusal(problem, accept=accept, request_id=request_id, head_only=head_only)
+        hints = hints_in(self._octets[: self._limits.head_bytes])
+        octets = refusal(problem, hints, request_id=request_id, origins=self._service.origins)
         with contextlib.suppress(Disconnected):
             await self._wire.send((octets,))
         await self._wire.linger(self._limits.linger_s)

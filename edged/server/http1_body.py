@@ -12,17 +12,18 @@ import re
 from abc import ABC, abstractmethod
 from enum import Enum, auto
 
-from edged.server.head_gate import Head, is_field_line
+from edged.server.head_gate import MAX_LENGTH_DIGITS, Head, is_field_line
 from edged.server.limits import DEFAULT, KIB
 
 LINE_BYTES = 4 * KIB  # of a chunk's size with its extensions, or of a trailer field
 LINES_PER_TURN = 512  # a millisecond; of chunks of 4 KiB, one turn of the wire
 MAX_TRAILERS = DEFAULT.fields
+MAX_CHUNK_BYTES = 10**MAX_LENGTH_DIGITS - 1  # the same as by a Content-Length
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
 _EXTENSION = rb"[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
-_SIZE = re.compile(rb"(?P<size>[0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*[ \t]*")  # 15 digits: no overflow anywhere
+_SIZE = re.compile(rb"(?P<size>[0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*[ \t]*")
 
 
 class BodyError(Exception):
@@ -115,7 +116,8 @@ class Chunked(Body):
         return self.interrupted
 
     def _hold(self, begun: bytes) -> None:
-        if len(begun) >= LINE_BYTES or (self._next is _Next.DATA_END and begun != b"\r"):
+        bare = b"\n" in begun or b"\r" in begun[:-1]  # no CR LF is in there
+        if bare or len(begun) >= LINE_BYTES or (self._next is _Next.DATA_END and begun != b"\r"):
             raise BodyError(f"no line end where one is due: {self._next.name}")
         self._held = begun
 
@@ -137,4 +139,6 @@ class Chunked(Body):
         if found is None:
             raise BodyError("a malformed chunk size")
         self._left = int(found["size"], base=16)
+        if self._left > MAX_CHUNK_BYTES:
+            raise BodyError("a chunk is too large to be meant")
         self._next = _Next.DATA if self._left else _Next.TRAILER

@@ -18,8 +18,8 @@ import trio
 
 from edged.http.problem import INTERNAL_ERROR, Problem
 from edged.server.answers import refusal, request_id_field
-from edged.server.exchange import Exchange, Service, accept_of, scope_of
-from edged.server.head_gate import Head
+from edged.server.exchange import Exchange, Service, scope_of
+from edged.server.head_gate import Head, hints_of
 from edged.server.http1_answer import Answer, AnswerError
 from edged.server.http1_body import BodyError, body_of
 from edged.server.inbox import Message
@@ -107,15 +107,14 @@ class HTTP1Exchange(Exchange):
         """Until there is a piece of the body, or its end, or a reason why there will be none."""
         if self._waiting:
             await self._continue()
-        began = trio.current_time()
-        deadline = began + self._limits.body_s
+        before_s = self._wire.waited_s
         while not (self._piece or self._body.complete or self._fault):
             if self._body.interrupted:
                 await trio.lowlevel.checkpoint()
                 self._take(b"")
                 continue
             try:
-                octets = await self._wire.receive(deadline=deadline)
+                octets = await self._wire.receive(within_s=self._limits.body_s + before_s - self._wire.waited_s)
             except trio.TooSlowError:
                 self._too_slow("a request body stalled")
                 return
@@ -125,15 +124,13 @@ class HTTP1Exchange(Exchange):
                 self._service.tallies.broken_off.count()
                 self._fault = Fault.GONE
         self._pace.moved(len(self._piece))
-        slow = self._pace.is_slow_after(trio.current_time() - began)
+        slow = self._pace.is_slow_after(self._wire.waited_s - before_s)
         if slow and not (self._body.complete or self._fault):
             self._too_slow("a request body comes too slowly")
 
     def _too_slow(self, text: str) -> None:
-        LOG.debug(text)
-        self._service.tallies.slow.count()
+        self._service.count_slow(text)
         self._fault = Fault.SLOW
-        self._service.counters.slow += 1
 
     def _take(self, octets: bytes) -> None:
         try:
@@ -170,9 +167,9 @@ class HTTP1Exchange(Exchange):
             self._log_silence()
         octets = refusal(
             INTERNAL_ERROR if self._fault is None else self._fault.value,
-            accept=accept_of(self._head.fields),
+            hints_of(self._head.method, self._head.fields),
             request_id=self.request_id,
-            head_only=self._head.method == "HEAD",
+            origins=self._service.origins,
         )
         await self._wire.send((octets,))
         await self._wire.linger(self._limits.linger_s)

@@ -18,8 +18,8 @@ import trio
 
 from edged.http.problem import Problem
 from edged.server.answers import report
-from edged.server.exchange import Service, accept_of
-from edged.server.head_gate import Head, HeadError
+from edged.server.exchange import Service
+from edged.server.head_gate import Head, HeadError, Hints, hints_of
 from edged.server.http1 import ToHTTP2
 from edged.server.http2_bodies import Bodies
 from edged.server.http2_codec import Codec
@@ -114,6 +114,7 @@ class HTTP2Connection:
     def _begin(self, start: ToHTTP2) -> None:
         settings = None if start.settings is None else base64.urlsafe_b64decode(start.settings)
         self._codec.begin(settings)
+        self._service.idle.begin(self._peer.counts_as, self._give_way)
         self._output.wake()
         if start.head is not None:
             self._open(UPGRADED_STREAM, start.head, ended=True)
@@ -148,13 +149,13 @@ class HTTP2Connection:
         except HeadError as error:
             self._service.counters.malformed += 1
             method = dict(fields)[b":method"].decode("latin-1")
-            self._refuse(stream_id, error.refusal.problem, method=method, accept=accept_of(fields))
+            self._refuse(stream_id, error.refusal.problem, hints_of(method, fields))
 
     def _open(self, stream_id: int, head: Head, *, ended: bool) -> None:
         """Start the exchange of a request; raises Malformed."""
         stream = self._bodies.begin(stream_id, head, ended=ended)
         if stream is None:
-            self._refuse(stream_id, NO_ROOM, method=head.method, accept=accept_of(head.fields))
+            self._refuse(stream_id, NO_ROOM, hints_of(head.method, head.fields))
             return
         self._streams[stream_id] = stream
         self._reading.deadline = math.inf
@@ -205,15 +206,14 @@ class HTTP2Connection:
         self._lost(stream_id)
         self._settle()
 
-    def _refuse(self, stream_id: int, problem: Problem, *, method: str, accept: bytes | None) -> None:
+    def _refuse(self, stream_id: int, problem: Problem, hints: Hints) -> None:
         self._work += TURN_WORK  # a report is as much work as many frames
         request_id = new_request_id()
         with serving_request(request_id):
             LOG.debug("refused a request: %s", problem.detail)
             self._service.tallies.refused.count()
-        fields, body = report(problem, accept=accept, request_id=request_id)
-        head = [(b":status", b"%d" % problem.status), *fields]
-        self._codec.refuse(stream_id, head, b"" if method == "HEAD" else body)
+        fields, body = report(problem, hints, request_id=request_id, origins=self._service.origins)
+        self._codec.refuse(stream_id, [(b":status", b"%d" % problem.status), *fields], body)
         self._settle()
 
     def _finish(self, stream: Stream) -> None:

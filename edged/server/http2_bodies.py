@@ -1,7 +1,7 @@
 """The request bodies of one HTTP/2 connection: windows lent, DATA to where it is taken, credit back.
 
 What may live here: what happens to octets of bodies between the codec and the inboxes; nothing of requests and
-answers. Strategy: a stream is lent a window from the pools when it begins, and more when its body is read.
+answers. Strategy: a stream is lent a window from the pools when it begins, and more while its body is read.
 Invariants: the windows of the streams never add up to more than the connection's, so no stream can stop another;
 WebSockets, which last, are lent from a pool of their own and never more than a first window; every octet that came
 is given back to the connection's window once: when it is taken, when nobody will take it, or when it is dropped.
@@ -19,7 +19,7 @@ from edged.server.http2_settings import FIRST_WINDOW_BYTES
 from edged.server.http2_stream import Stream
 from edged.server.inbox import Inbox
 from edged.server.pace import Moved, Pace
-from edged.server.windows import WindowPool, Windows
+from edged.server.windows import Window, WindowPool
 
 LATE_WINDOWS = 4  # full windows of DATA after an answer until its stream is reset
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -34,8 +34,8 @@ class Bodies:
         self._limits = service.limits
         reserve_bytes = service.limits.streams * FIRST_WINDOW_BYTES
         own = WindowPool(service.limits.connection_window_bytes, reserve_bytes=reserve_bytes)
-        self._windows = Windows(own, service.windows)
-        self._websocket_windows = Windows(own, service.websocket_windows)
+        self._pools = own, service.windows
+        self._websocket_pools = own, service.websocket_windows
         self._moved = Moved()  # a client may well send its bodies one after the other
         self._late_bytes: dict[int, int] = {}  # by answered stream that the client has not ended
 
@@ -44,14 +44,13 @@ class Bodies:
         length, limits, websocket = length_of(head), self._limits, head.method == "CONNECT"
         if ended and length:
             raise Malformed("a body is shorter than was said")
-        windows = self._websocket_windows if websocket else self._windows
-        lent_bytes = 0 if ended else FIRST_WINDOW_BYTES
-        if not windows.take(lent_bytes):
+        window = Window(*(self._websocket_pools if websocket else self._pools))
+        if not ended and not window.take_first(FIRST_WINDOW_BYTES):
             return None
         inbox = Inbox() if websocket else Inbox(stall_s=limits.body_s, pace=Pace(limits, self._moved))
-        stream = Stream(stream_id, inbox, limits, length=length, windows=windows, lent_bytes=lent_bytes)
+        stream = Stream(stream_id, inbox, limits, self._output.wire, length=length, window=window)
         stream.safe = head.method in SAFE
-        inbox.on_taken = partial(self._credit, stream_id)
+        inbox.on_taken = partial(self._taken, stream)
         if not websocket:
             inbox.on_first = partial(self._enlarge, stream, head)
         if ended:
@@ -78,7 +77,7 @@ class Bodies:
 
     def finish(self, stream: Stream) -> None:
         """The application of a stream has returned."""
-        stream.windows.give(stream.lent_bytes)
+        stream.window.give_back()
         self._credit(stream.stream_id, stream.inbox.drop())
 
     def _is_too_late(self, stream_id: int, size: int, *, ended: bool) -> bool:
@@ -100,11 +99,21 @@ class Bodies:
             return
         if b"100-continue" in head.tokens(b"expect") and not stream.begun and not stream.inbox.queued_bytes:
             self._codec.send_continue(stream.stream_id)
-        more = self._limits.stream_window_bytes - FIRST_WINDOW_BYTES
-        if more > 0 and stream.windows.take_more(more):
-            stream.lent_bytes += more
-            self._codec.enlarge(stream.stream_id, more)
+        stream.window.begin_reading()
+        self._grow(stream)
         self._output.wake()
+
+    def _taken(self, stream: Stream, size: int) -> None:
+        """The application has taken a piece of a body: the stream may have more or less of a window by now."""
+        if size:
+            self._codec.credit(stream.stream_id, size, less=stream.window.shrink(size))
+            self._grow(stream)
+            self._output.wake()
+
+    def _grow(self, stream: Stream) -> None:
+        more = stream.window.grow(self._limits.stream_window_bytes - FIRST_WINDOW_BYTES)
+        if more:
+            self._codec.enlarge(stream.stream_id, more)
 
     def _credit(self, stream_id: int, size: int) -> None:
         if size:

@@ -127,12 +127,13 @@ class Codec:
         self.reset(stream_id, code)
         return Lost(stream_id)
 
-    def credit(self, stream_id: int, size: int) -> None:
-        """So many octets of a stream are off our hands: the client may send as many more."""
+    def credit(self, stream_id: int, size: int, *, less: int = 0) -> None:
+        """So many octets of a stream are off our hands: the client may send as many more, but `less` on the stream."""
         self._return(0, self._connection, size)
         stream = self._streams.get(stream_id)
         if stream is not None and stream.receiving:
-            self._return(stream_id, stream, size)
+            stream.shrink(less)
+            self._return(stream_id, stream, size - less)
 
     def enlarge(self, stream_id: int, more: int) -> None:
         """Let the client send `more` octets ahead on a stream."""

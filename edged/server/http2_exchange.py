@@ -7,13 +7,12 @@ answer that did not become whole ends in a reset stream.
 """
 
 import contextlib
-import logging
 from collections.abc import Callable
 
 from edged.http.problem import INTERNAL_ERROR
 from edged.server.answers import report, request_id_field
-from edged.server.exchange import Exchange, Service, accept_of, scope_of
-from edged.server.head_gate import Head
+from edged.server.exchange import Exchange, Service, scope_of
+from edged.server.head_gate import Head, hints_of
 from edged.server.http1_answer import AnswerError
 from edged.server.http1_exchange import Fault
 from edged.server.http2_answer import Answer, Piece
@@ -25,7 +24,6 @@ from edged.server.peer import Peer
 from edged.server.wire import Disconnected
 from edged.telemetry.request import serving_request
 
-LOG = logging.getLogger("edged.server")
 Reset = Callable[[int, ErrorCode], None]
 
 
@@ -71,9 +69,7 @@ class HTTP2Exchange(Exchange):
 
     def _count_slow(self, text: str) -> None:
         with serving_request(self.request_id):
-            LOG.debug(text)
-            self._service.tallies.slow.count()
-        self._service.counters.slow += 1
+            self._service.count_slow(text)
 
     async def _send(self, piece: Piece) -> None:
         stream = self._stream
@@ -94,6 +90,7 @@ class HTTP2Exchange(Exchange):
         if problem is INTERNAL_ERROR:
             self._log_silence()
         self._answer = Answer(self._head.method)
-        fields, body = report(problem, accept=accept_of(self._head.fields), request_id=self.request_id)
+        hints = hints_of(self._head.method, self._head.fields)
+        fields, body = report(problem, hints, request_id=self.request_id, origins=self._service.origins)
         self._answer.start(problem.status, fields)
         await self._send(self._answer.body(body, more=False))

@@ -50,6 +50,10 @@ class Flow:
         self.receive_bytes += more
         self.window_bytes += more
 
+    def shrink(self, less: int) -> None:
+        """Let the client send `less` ahead from now on: so much of what was received is not given back."""
+        self.window_bytes -= less
+
     def give_back(self, size: int) -> int:
         """So much of what was received is off our hands; the credit to announce now, mostly none."""
         self.owed_bytes += size

@@ -27,7 +27,7 @@ class Output:
 
     def __init__(self, codec: Codec, wire: Wire) -> None:
         self._codec = codec
-        self._wire = wire
+        self.wire = wire
         self._ready: dict[int, Stream] = {}  # with something to write, the longest waiting first
         self._work = trio.lowlevel.ParkingLot()
         self._written = trio.lowlevel.ParkingLot()
@@ -73,7 +73,7 @@ class Output:
                 self._gather()
                 octets = self._codec.out.take()
                 if octets:
-                    await self._wire.send((octets,))
+                    await self.wire.send((octets,))
                     self._written.unpark_all()
                 elif self._closing:
                     return
@@ -115,5 +115,5 @@ class Output:
             return 0
         last = stream.ending and size == wanted
         self._codec.send_data(stream.stream_id, bytes(stream.piece[:size]), ended=last)
-        stream.taken(size, last=last)
+        stream.taken(size, last=last, end_bytes=self.wire.handed_bytes + self._codec.out.size)
         return size + 9

@@ -6,8 +6,9 @@ of these sizes. Tests inject short ones.
 
 Stalls and floors go together. A stall is a wait without any progress. A floor is for those who make a little,
 so as to never stall: what was moved in `pace_window_s` of waiting, and only of waiting, must come up to
-`floor_bytes_per_s`. A line of 64 kbit/s carries 8 KB/s; eight transfers at once have 1 KB/s each, and with
-half of the time lost to a stall on a radio link still twice the floor.
+`floor_bytes_per_s`; of a body that is what came, of an answer what the other end's kernel has taken. A line of
+64 kbit/s carries 8 KB/s; eight transfers at once have 1 KB/s each, and with half of the time lost to a stall on a
+radio link still twice the floor.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class Limits:
     head_s: float = 30.0  # from the first octet of a request head to its end (RFC 9110 15.5.9)
     idle_s: float = 75.0  # between requests on a kept connection; the same as nginx
     body_s: float = 60.0  # the application waits for the body and no octet comes
-    write_s: float = 60.0  # not one piece of an answer (64 KiB at most) could be handed over
+    write_s: float = 60.0  # the client takes not one octet of an answer
     pace_window_s: float = 120.0  # twice the stalls, which must not count as slowness
     floor_bytes_per_s: int = 256  # of a body that is waited for, and of an answer that is not taken
     linger_s: float = 5.0  # reading on after the last answer, so that it is not lost (RFC 9112 9.6)
@@ -35,16 +36,17 @@ class Limits:
 
     connections: int = 768  # in all; with what else is open fewer than the usual 1024 descriptors
     connections_per_address: int = 384  # half of all, so that no single one shuts the others out; not on loopback
-    leaving: int = 16  # beyond either cap: idle connections that are ending to make room
+    leaving: int = 16  # beyond either cap: connections that are ending to make room
+    crowd: int = 16  # of one address; beyond them, those without a whole request head make room for others
     refusals: int = 16  # connections beyond the caps that are told so at the same time, the others just end
     head_bytes: int = 32 * KIB  # a request line and header section; Apache 8, nginx 32
     target_bytes: int = 8 * KIB  # of it the request target; RFC 9110 4.1 asks for 8,000 at least
     fields: int = 100  # of a header section, and of a trailer section; the same as Apache
     message_bytes: int = 1 * MIB  # one WebSocket message
     streams: int = 100  # concurrent HTTP/2 streams of one connection (RFC 9113 6.5.2)
-    stream_window_bytes: int = 1 * MIB  # an HTTP/2 stream whose body is being read
+    stream_window_bytes: int = 1 * MIB  # an HTTP/2 stream whose body is being read; of more than 8 less, an equal share
     connection_requests: int = 10_000  # of an HTTP/2 connection until the client is asked for a new one
-    connection_window_bytes: int = 12 * MIB  # what all the streams of one connection may have queued
+    connection_window_bytes: int = 16 * MIB  # what all the streams of one connection may have queued
     windows_bytes: int = 16 * MIB  # what those of all connections may have queued, half of it for first windows
     websocket_windows_bytes: int = 4 * MIB  # the same of WebSockets over HTTP/2: 64 of them
 

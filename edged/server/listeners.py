@@ -92,9 +92,25 @@ def open_socket(listener: Listener) -> tuple[socket.socket, Bound]:
             case _:
                 opened = _open_tcp(listener)
     except OSError as error:
-        raise OSError(error.errno or 0, f"cannot listen on {listener}: {error.strerror or error}") from error
+        raise _cannot_listen(listener, error) from error
     opened.setblocking(False)
     return opened, Bound(_url(listener, opened), listener)
+
+
+def inherited_url(listener: Listener) -> str | None:
+    """Return where an inherited descriptor listens, as "http://host:port"; None if that is a Unix socket.
+
+    It is looked at and not taken. Raises OSError with the listener's name if it cannot be served.
+    """
+    try:
+        with socket.socket(fileno=os.dup(listener.fd)) as opened:
+            _require_listening(opened, listener.fd)
+            if opened.family == socket.AF_UNIX:
+                return None
+            host, port, *_ = opened.getsockname()
+    except OSError as error:
+        raise _cannot_listen(listener, error) from error
+    return str(Listener(Kind.HTTP, host.partition("%")[0], port))
 
 
 def close_socket(opened: socket.socket, bound: Bound) -> None:
@@ -102,6 +118,10 @@ def close_socket(opened: socket.socket, bound: Bound) -> None:
     if bound.listener.kind is Kind.UNIX and bound.listener.path.is_socket():
         bound.listener.path.unlink(missing_ok=True)
     opened.close()
+
+
+def _cannot_listen(listener: Listener, error: OSError) -> OSError:
+    return OSError(error.errno or 0, f"cannot listen on {listener}: {error.strerror or error}")
 
 
 def _host_and_port(value: str) -> tuple[str, int]:
@@ -175,7 +195,15 @@ def _remove_stale(path: Path) -> None:
 def _open_inherited(number: int) -> socket.socket:
     os.set_inheritable(number, False)
     opened = socket.socket(fileno=number)
-    if opened.type != socket.SOCK_STREAM or not opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    try:
+        _require_listening(opened, number)
+    except OSError:
         opened.detach()
-        raise OSError(errno.EINVAL, f"descriptor {number} is not a listening stream socket")
+        raise
     return opened
+
+
+def _require_listening(opened: socket.socket, number: int) -> None:
+    listens = opened.type == socket.SOCK_STREAM and opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if not listens or opened.family not in {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}:
+        raise OSError(errno.EINVAL, f"descriptor {number} is not a listening stream socket")

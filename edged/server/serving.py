@@ -9,11 +9,14 @@ guards; a lack of descriptors is waited out; when `run` returns every socket is 
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import Sequence
 from functools import partial
 
 import trio
 
+from edged.http.origin_policy import OriginPolicy
+from edged.server.answers import NO_ORIGINS
 from edged.server.door import Door
 from edged.server.exchange import Application, Counters, Service
 from edged.server.http1 import HTTP1Connection, ToHTTP2
@@ -41,11 +44,15 @@ class Server:
         *,
         tls: TLS | None = None,
         limits: Limits | None = None,
+        origins: OriginPolicy = NO_ORIGINS,
     ) -> None:
-        """Raises ListenerError if an https listener has no usable TLS files."""
+        """`origins`: whose pages may read what the server refuses by itself.
+
+        Raises ListenerError if an https listener has no usable TLS files.
+        """
         self._listeners = listeners
         self._limits = limits or Limits()
-        self._service = Service.of(application, self._limits)
+        self._service = Service.of(application, self._limits, origins)
         self._door = Door(self._limits, self._service.counters, self._service.idle)
         self._unfinished = Tally("a TLS handshake was not completed")
         self.certificates = CertificateKeeper(tls) if tls is not None else None
@@ -109,7 +116,7 @@ class Server:
     async def _guard(self, stream: TCPStream, certificates: CertificateKeeper | None, address: str) -> None:
         """One connection, whatever it does."""
         try:
-            await self._serve(stream, certificates)
+            await self._serve(stream, certificates, address)
         except* Exception as group:
             self._service.counters.failed += 1
             causes = ", ".join(sorted({type(error).__name__ for error in _leaves(group)}))
@@ -118,11 +125,9 @@ class Server:
             self._door.leave(address)
             stream.socket.close()
 
-    async def _serve(self, stream: TCPStream, certificates: CertificateKeeper | None) -> None:
+    async def _serve(self, stream: TCPStream, certificates: CertificateKeeper | None, address: str) -> None:
         _keep_alive(stream)
-        secured: TCPStream | TLSStream | None = stream
-        if certificates is not None:
-            secured = await handshake(stream, certificates.context, within_s=self._limits.handshake_s)
+        secured = stream if certificates is None else await self._secure(stream, certificates.context, address)
         if secured is None:
             self._unfinished.count()
             return
@@ -130,14 +135,21 @@ class Server:
             peer = peer_of(secured)
         except OSError:  # gone already
             return
-        wire = Wire(secured, write_s=self._limits.write_s, pace=Pace(self._limits))
+        pace, service = Pace(self._limits), self._service
+        wire = Wire(secured, write_s=self._limits.write_s, pace=pace, on_slow=service.count_slow)
         negotiated = secured.selected_alpn_protocol() if isinstance(secured, trio.SSLStream) else None
         start: ToHTTP2 | None = ToHTTP2(b"")
         if negotiated != "h2":
-            start = await HTTP1Connection(wire, peer, self._service, negotiated=negotiated is not None).run()
+            start = await HTTP1Connection(wire, peer, service, negotiated=negotiated is not None).run()
         if start is not None:
-            await HTTP2Connection(wire, peer, self._service).run(start)
+            await HTTP2Connection(wire, peer, service).run(start)
         await wire.close()
+
+    async def _secure(self, stream: TCPStream, context: ssl.SSLContext, address: str) -> TLSStream | None:
+        """The TLS connection; None when the client does not complete the handshake, or there is no room to wait."""
+        with trio.CancelScope() as scope, self._service.idle.beginning(address, scope.cancel):
+            return await handshake(stream, context, within_s=self._limits.handshake_s)
+        return None
 
 
 def _keep_alive(stream: TCPStream) -> None:

@@ -24,8 +24,8 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from edged.http.problem import INTERNAL_ERROR, Problem
 from edged.server.answers import report, request_id_field
-from edged.server.exchange import Exchange, Service, accept_of
-from edged.server.head_gate import Head
+from edged.server.exchange import Exchange, Service
+from edged.server.head_gate import Head, hints_of
 from edged.server.http1_answer import AnswerError, Fields
 from edged.server.inbox import Inbox
 from edged.server.inbox import Message as ASGIMessage
@@ -33,6 +33,7 @@ from edged.server.peer import Peer
 from edged.server.websocket_handshake import VERSION_FIELD, accept_fields, handshake_problem, websocket_scope
 from edged.server.websocket_message import Assembly, MessageTooBig
 from edged.server.wire import Disconnected
+from edged.telemetry.request import serving_request
 
 LOG = logging.getLogger("edged.server")
 EVENTS_PER_TURN = 64  # a millisecond; one read may hold 20,000 frames
@@ -88,6 +89,8 @@ class WebSocket(Exchange):
         """Serve the session; returns when the application has, and the client has closed or had its time to."""
         problem = handshake_problem(self._head)
         if problem is not None:
+            with serving_request(self.request_id):
+                LOG.debug("refused a WebSocket: %s", problem.detail)
             with contextlib.suppress(Disconnected):
                 await self._answer(problem)
             return
@@ -237,8 +240,8 @@ class WebSocket(Exchange):
 
     async def _answer(self, problem: Problem) -> None:
         """Answer with a Status Report instead of a session."""
-        accept = accept_of(self._head.fields)
-        fields, body = report(problem, accept=accept, request_id=self.request_id)
+        hints = hints_of(self._head.method, self._head.fields)
+        fields, body = report(problem, hints, request_id=self.request_id, origins=self._service.origins)
         await self._channel.begin(problem.status, [*fields, VERSION_FIELD])
         await self._deny(body, more=False)
 

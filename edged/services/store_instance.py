@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import outcome
+from msgspec import Struct
 
 from edged.config.choices import Duplicate
 from edged.dicom.errors import DicomError
@@ -33,8 +34,7 @@ from edged.telemetry.conditions import Conditions, Severity
 _NEW = frozenset({Outcome.STORED, Outcome.REPLACED, Outcome.CONFLICT})
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """The instance is durable here; `again` says that it was before, `addressed` that its UID leads to it.
 
     `patient_id` is the value as it is encoded, by `character_set`.

@@ -7,10 +7,9 @@ goes nowhere by itself; or put in the place of the first while no destination wa
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from edged.config.choices import Duplicate
 from edged.dicomweb.event_report import EventKind
@@ -39,8 +38,7 @@ class Outcome(StrEnum):
     REPLACED = "replaced"
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
+class Tail(Struct, frozen=True):
     """Chunks still in memory, for the instance `number`; `first` is the number of the first of them."""
 
     number: int
@@ -48,8 +46,7 @@ class Tail:
     chunks: Sequence[bytes | bytearray]
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(Struct, frozen=True):
     """The outcome with the number under which the data set is held; of `different`, that of the first.
 
     `inconsistent` says that the study's patient, or the series' study, is another one than before (DICOM.md §2);
@@ -62,8 +59,7 @@ class Admitted:
     addressed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(Struct, frozen=True):
     """What is there under the UID: the same data set, and the instance that is addressed by the UID."""
 
     same: tuple[int, Instance] | None = None

@@ -15,16 +15,14 @@ from itertools import count
 
 REQUEST_ID_FIELD = "x-request-id"
 
-_COUNT_BYTES = 5  # five octets are eight letters of base32, without padding
-_PROCESS = b32encode(os.urandom(_COUNT_BYTES)).decode("ascii").lower()
+_PROCESS = b32encode(os.urandom(5)).decode("ascii").lower()  # five octets are eight letters, without padding
 _COUNT = count(1)
 _CURRENT: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def new_request_id() -> str:
-    """An id that no other request has: letters, digits 2 to 7 and one hyphen, 17 characters at most."""
-    number = b32encode(next(_COUNT).to_bytes(_COUNT_BYTES, "big")).decode("ascii").lower()
-    return f"{_PROCESS}-{number.lstrip('a')}"
+    """An id that no other request has: lower-case letters, digits and one hyphen."""
+    return f"{_PROCESS}-{next(_COUNT):x}"
 
 
 def current_request_id() -> str:

@@ -3,10 +3,13 @@
 import json
 import signal
 import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.support.cli_kit import RunningBox, invoke, start_box
+from tests.support.cli_kit import CONFIG, RunningBox, invoke, lines_until, spawn, start_box
 
 
 def test_it_says_where_it_listens_and_ends_on_sigterm(tmp_path: Path) -> None:
@@ -36,6 +39,37 @@ def test_a_second_signal_does_not_wait_for_a_sender(tmp_path: Path) -> None:
                 break
         box.process.send_signal(signal.SIGTERM)
         assert box.ended() == 0
+
+
+@contextmanager
+def box_on_descriptor(folder: Path, host: str) -> Iterator[subprocess.Popen[str]]:
+    """An `edged run` whose one listener is an inherited socket, and that lets everybody do everything."""
+    with socket.create_server((host, 0)) as inherited:
+        text = CONFIG.format(name="box", folder=folder, evidence="local")
+        text = text.replace("http://127.0.0.1:0", f"fd://{inherited.fileno()}")
+        config = folder / "edged.toml"
+        config.write_text(text + '[access]\nanonymous = ["store", "read", "admin"]\n')
+        assert invoke("check-config", config).exit_code == 0
+        with spawn("run", "--config", config, pass_fds=[inherited.fileno()]) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+def test_a_descriptor_that_others_can_reach_is_refused_like_any_listener(tmp_path: Path) -> None:
+    with box_on_descriptor(tmp_path, "0.0.0.0") as process:
+        said, complained = process.communicate(timeout=30)
+        assert (process.returncode, said) == (2, "")
+    tls, administrators = complained.splitlines()
+    assert "can be reached from other machines without TLS" in tls
+    assert "would make everybody who can reach http://0.0.0.0:" in administrators
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_descriptor_on_loopback_is_served(tmp_path: Path) -> None:
+    with box_on_descriptor(tmp_path, "127.0.0.1") as process:
+        assert lines_until(process, "ready")[0].startswith("listening on fd://")
 
 
 def test_check_config(tmp_path: Path, archive: RunningBox) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.config import ConfigError, PasswordHash, Proxies, parse, remarks
+from edged.config import ConfigError, PasswordHash, Proxies, contradictions_of_descriptors, parse, remarks
 from edged.config.networks import host_names, origins, proxies
 
 LINE = "$scrypt$ln=14,r=8,p=5$MDEyMzQ1Njc4OWFiY2RlZg$+8isX3RcxaPVeVHHYk/+cmspiiGWly2mrzm5yTc2T+c"
@@ -81,6 +81,23 @@ def test_what_is_allowed_but_remarkable() -> None:
     assert remark.startswith("access.password[u]: cheaper to check than others")
 
 
+@pytest.mark.parametrize(
+    ("base_path", "base_url", "count"),
+    [
+        ("/dicom-web", "https://pacs.example/", 1),
+        ("/dicom-web", "https://pacs.example/box", 0),
+        ("/", "https://pacs.example", 0),
+        ("/dicom-web", "", 0),
+    ],
+)
+def test_a_public_url_without_a_path(base_path: str, base_url: str, count: int) -> None:
+    found = remarks(parse(f'[origin]\nbase_path = "{base_path}"\nbase_url = "{base_url}"\n', {}))
+    assert len(found) == count
+    for remark in found:
+        assert remark.startswith("origin.base_url: URLs in answers lack origin.base_path;")
+        assert remark.endswith(" write https://pacs.example/dicom-web")
+
+
 def test_names_of_the_box() -> None:
     assert parse('[origin]\nnames = ["Box.example", "ct-7"]', {}).origin.names == ("box.example", "ct-7")
 
@@ -92,6 +109,10 @@ def test_a_password_does_not_replace_tls() -> None:
     assert problems(PLAIN + EXEMPT + PASSWORD) == [useless]
     for bind in ("http://127.0.0.1:1", "unix:/s", "fd://3"):
         assert problems(f'[origin]\nbind = ["http://192.0.2.1:80", "{bind}"]\n' + EXEMPT + PASSWORD) == []
+    settings = parse('[origin]\nbind = ["fd://3"]\n' + EXEMPT + PASSWORD, {})
+    assert contradictions_of_descriptors(settings, {"fd://3": "http://127.0.0.1:1"}) == []
+    found = contradictions_of_descriptors(settings, {"fd://3": "http://192.0.2.1:80"})
+    assert found == [f"{useless} (fd://3 is http://192.0.2.1:80)"]
 
 
 @pytest.mark.parametrize(

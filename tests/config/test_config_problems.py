@@ -2,7 +2,7 @@
 
 import pytest
 
-from edged.config import ConfigError, parse
+from edged.config import ConfigError, contradictions_of_descriptors, parse
 from edged.config.unavailable import ROWS
 
 _DESTINATION = '[[destination]]\nname = "archive"\nurl = "https://archive.example/dicom-web"\n'
@@ -46,6 +46,13 @@ def _problems(text: str) -> list[str]:
         (
             '[origin]\nbase_path = "dicom"',
             'origin.base_path = "dicom": write "/" or a path such as "/dicom-web"',
+        ),
+        *(
+            (
+                f'[origin]\nbase_path = "{path}"',
+                f'origin.base_path = "{path}": write "/" or a path such as "/dicom-web"',
+            )
+            for path in ("/.", "/..", "/a/./b", "/a/../b/", "/a/%62", "/a//b")
         ),
         (
             "[origin]\ncertificate = 1",
@@ -184,8 +191,29 @@ def test_contradictions(text: str, problem: str) -> None:
 @pytest.mark.parametrize(
     "bind", ["http://127.0.0.1:80", "http://127.8.9.1:0", "http://[::1]:0", "http://localhost:1", "unix:/s", "fd://3"]
 )
-def test_on_loopback_nothing_is_required(bind: str) -> None:
+def test_on_loopback_nothing_is_required(bind: str) -> None:  # of a descriptor: as long as nobody has looked
     assert _problems(f'[origin]\nbind = ["{bind}"]') == []
+
+
+def _problems_of_descriptor(url: str, text: str = "") -> list[str]:
+    return contradictions_of_descriptors(parse(f'[origin]\nbind = ["fd://3", "unix:/s"]\n{text}', {}), {"fd://3": url})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "[fe80::1]"])
+def test_a_descriptor_is_judged_by_where_it_listens(host: str) -> None:
+    tls, authentication = _problems_of_descriptor(f"http://{host}:80")
+    assert tls.startswith(f"origin.bind: http://{host}:80 can be reached from other machines without TLS")
+    assert tls.endswith(f" (fd://3 is http://{host}:80)")
+    assert "without authentication" in authentication
+    assert len(_problems_of_descriptor(f"http://{host}:80", _TOKEN)) == 1
+    tls, admin = _problems_of_descriptor(f"http://{host}:80", '[access]\nanonymous = ["admin"]')
+    assert admin.startswith("access.anonymous: would make everybody who can reach http://")
+    assert _problems_of_descriptor(f"http://{host}:80", '[access]\nplain_off_loopback = ["origin"]') == []
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:80", "http://[::1]:80"])
+def test_a_descriptor_on_loopback_needs_nothing(url: str) -> None:
+    assert _problems_of_descriptor(url) == []
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "box.example", "[::ffff:127.0.0.1]"])

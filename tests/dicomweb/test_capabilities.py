@@ -15,7 +15,7 @@ from edged.dicomweb.resources import ROUTES, Route
 from edged.dicomweb.routing import Resource, resources_of
 from edged.dicomweb.wadl import WADL_NAMESPACE, Element, doc, wadl_json, wadl_xml
 from edged.http.problem import Problem, render
-from tests.support.wadl_model import NAMESPACE, breaches
+from tests.support.wadl_schema import NAMESPACE, breaches
 
 BASE = "https://box.example.org/dicom-web/"
 LIMITS = (
@@ -118,7 +118,7 @@ def test_accept_is_required_where_its_lack_is_406() -> None:
 def test_a_head_has_no_payload() -> None:
     [head] = [each for each in RESOURCES["/commitment-requests/{transactionUID}"]["method"] if each["@name"] == "HEAD"]
     assert [media_types_of(response) for response in head["response"]] == [[], []]
-    assert head["response"][0]["@status"] == "200 202"
+    assert head["response"][0]["@status"] == "200 202 304"
 
 
 def test_a_head_has_no_ranges() -> None:
@@ -257,22 +257,50 @@ def test_the_description_is_the_same_every_time() -> None:
     assert wadl_xml(wadl("http://a")) == wadl_xml(wadl("http://a"))
 
 
+def in_application(*elements: Element) -> bytes:
+    return wadl_xml(Element("application", (("xmlns", WADL_NAMESPACE),), elements))
+
+
+def a(kind: str, /, *children: Element, **attributes: str) -> Element:
+    """An element of WADL, whatever it holds."""
+    return Element(kind, tuple(attributes.items()), children)
+
+
+GOOD = a("param", name="a", style="query", id="one")
 BROKEN = [
-    Element("resources"),
-    Element("resources", (), (Element("resource", (("path", "a"),), (Element("method", (("name", "A B"),)),)),)),
-    Element("resources", (), (Element("resource"), doc("late"))),
-    Element("resources", (("path", "x"),), (Element("resource"),)),
-    Element("param", (("style", "cookie"),)),
-    Element("param", (("value", ""),)),
-    Element("param", (("href", "#nothing"),)),
-    Element("param", (), (Element("option"),)),
-    Element("response", (("status", "200,202"),)),
-    Element("resource"),
+    a("resources"),
+    a("resources", a("resource", a("method", name="A B"), path="a")),
+    a("resources", a("resource"), doc("late")),
+    a("resources", a("resource"), path="x"),
+    a("resources", a("resource", a("methods", name="GET"))),
+    a("resource"),
+    a("method", a("response", status="200,202")),
+    a("method", a("response"), a("request")),
+    a("param", name="a", style="cookie"),
+    a("param", name="a", style="query", required="yes"),
+    a("param", name="a", style="query", type="xs:string"),  # a prefix that is not declared
+    a("param", name="a", style="query", value=""),
+    a("param", a("option"), name="a", style="query"),
+    a("param", name="a"),
+    a("param", style="query"),
+    a("param", href="#nothing"),
+    Element("param", GOOD.attributes, text="text"),
 ]
+
+
+def test_what_is_wadl_is_found_to_be() -> None:
+    assert breaches(wadl_xml(TREE)) == breaches(in_application(GOOD, a("param", href="#one"))) == []
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda element: wadl_xml(element).decode().partition("?>")[2])
 def test_what_is_not_wadl_is_found(broken: Element) -> None:
-    document = Element("application", (("xmlns", WADL_NAMESPACE),), (broken,))
-    assert breaches(wadl_xml(document)) != []
+    assert breaches(in_application(broken)) != []
+
+
+def test_a_document_that_is_none_is_found() -> None:
+    written = wadl_xml(TREE)
     assert breaches(wadl_xml(Element("application"))) != []
+    assert breaches(in_application(GOOD, GOOD)) != []
+    assert breaches(written.replace(b"2009/02", b"2006/10")) != []
+    assert breaches(written[:-1]) != []
+    assert breaches(b"") != []

@@ -10,6 +10,7 @@ from edged.config import parse
 from edged.dicomweb.capabilities import wadl
 from edged.dicomweb.limits import Limit, Unit
 from edged.dicomweb.wadl import wadl_json
+from edged.server.head_gate import MAX_LENGTH_DIGITS
 from edged.server.limits import DEFAULT, Limits
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "limits.md"
@@ -31,6 +32,7 @@ def test_every_limit_of_the_server_has_a_row() -> None:
     names = [each.name for each in TABLE]
     assert len(set(names)) == len(names)
     assert {each.name for each in fields(Limits)} <= set(names)
+    assert {each.value for each in TABLE if each.name == "length_digits"} == {MAX_LENGTH_DIGITS}
 
 
 def test_rows_have_the_numbers_that_hold() -> None:

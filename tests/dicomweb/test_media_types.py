@@ -1,11 +1,9 @@
-"""The tables of PS3.18 8.7 and Annex D, row by row."""
+"""The tables of PS3.18 8.7, row by row."""
 
 import pytest
 
 from edged.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN
-from edged.dicomweb.charsets import ALIASES, DEFINED_TERMS
 from edged.dicomweb.media_types import Kind, default_transfer_syntax, kind_of, root_essence
-from edged.http.charset import CharsetWishes, select_charset
 from edged.http.media_type import parse_media_type
 
 
@@ -86,11 +84,3 @@ def test_a_picture_may_be_bulk_data_where_it_is_offered_as_such() -> None:
 def test_the_root_of_a_multipart_type() -> None:
     assert root_essence(parse_media_type('multipart/related; type="Application/DICOM"')) == "application/dicom"
     assert root_essence(parse_media_type("multipart/related")) == ""
-
-
-@pytest.mark.parametrize(("term", "name"), DEFINED_TERMS.items())
-def test_a_character_set_by_its_defined_term(term: str, name: str) -> None:
-    """Table D-1, as the charset query parameter and quoted in the header field."""
-    quoted = '"' + term.replace("\\", "\\\\") + '"'
-    for wishes in (CharsetWishes(query=term.lower()), CharsetWishes(header=quoted), CharsetWishes(query=name)):
-        assert select_charset(wishes, ("other", name), aliases=ALIASES) == name

@@ -1,4 +1,4 @@
-"""Content negotiation: PS3.18 8.3.3, 8.7.5 to 8.7.8 and 8.8.5, and the user agents that exist."""
+"""Content negotiation: PS3.18 8.3.3 and 8.7.5 to 8.7.8, and the user agents that exist."""
 
 from http import HTTPStatus
 
@@ -47,8 +47,8 @@ FRAME = (
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 
-def select(wanted: Wishes, offered: tuple[str, ...], charsets: tuple[str, ...] = ("utf-8",)) -> Selection:
-    return negotiate(wanted, [parse_media_type(each) for each in offered], charsets=charsets)
+def select(wanted: Wishes, offered: tuple[str, ...]) -> Selection:
+    return negotiate(wanted, [parse_media_type(each) for each in offered])
 
 
 def outcome(wanted: Wishes, offered: list[MediaType]) -> MediaType | HTTPStatus:
@@ -243,28 +243,6 @@ def test_a_store_is_always_answered(accept: str | None, query: str | None, expec
     assert selection.media_type == parse_media_type(expected)
 
 
-@pytest.mark.parametrize(
-    ("fields", "query", "charset"),
-    [
-        ({"accept": "text/html"}, b"", "utf-8"),
-        ({"accept": "text/html; charset=ISO-8859-1", "accept-charset": "utf-8"}, b"charset=utf-8", "iso-8859-1"),
-        ({"accept": "text/html", "accept-charset": "utf-8"}, b"charset=ISO_IR%20100", "iso-8859-1"),
-        ({"accept": "text/html", "accept-charset": "utf-8;q=0.3, iso-8859-1"}, b"", "iso-8859-1"),
-        ({"accept": "text/html", "accept-charset": "koi8-r"}, b"charset=*", "utf-8"),
-        ({"accept": "text/html", "accept-charset": "utf8, iso-8859-1;q=0.9"}, b"", "utf-8"),
-    ],
-)
-def test_the_character_set(fields: dict[str, str], query: bytes, charset: str) -> None:
-    """8.8.5."""
-    selection = select(wishes_of(fields, parse_query(query)), TEXT, ("utf-8", "iso-8859-1"))
-    assert selection.charset == charset
-    assert selection.vary == ("Accept", "Accept-Charset")
-
-
-def test_one_character_set_does_not_vary() -> None:
-    assert select(Wishes(accept="*/*", accept_charset="iso-8859-1"), TEXT).vary == ("Accept",)
-
-
 def test_the_name_of_the_uri_service() -> None:
     """9.1.2.2.1."""
     query = parse_query(b"contentType=image/png&accept=text/plain")
@@ -280,11 +258,9 @@ HEADERS = (
 )
 
 
-@given(HEADERS, HEADERS, HEADERS, HEADERS)
-def test_anything_is_selected_or_refused(
-    accept: str | None, parameter: str | None, accept_charset: str | None, charset: str | None
-) -> None:
+@given(HEADERS, HEADERS)
+def test_anything_is_selected_or_refused(accept: str | None, parameter: str | None) -> None:
     offered = [parse_media_type(each) for each in INSTANCE]
-    wanted = Wishes(accept=accept, accept_parameter=parameter, accept_charset=accept_charset, charset_parameter=charset)
+    wanted = Wishes(accept=accept, accept_parameter=parameter)
     assert negotiate_leniently(wanted, offered).media_type in offered
     assert outcome(wanted, offered) in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_ACCEPTABLE, *offered)

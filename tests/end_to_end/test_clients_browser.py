@@ -20,6 +20,7 @@ from tests.support.stow_kit import MULTIPART, made, multipart, named
 ONE, TWO = named(1), named(2)
 DATA = made(ONE, size=50_000)
 TOKEN = "a token of this test"
+TOO_LONG = "/" + "a" * 10_000
 
 FETCH = """
     const [url, options] = arguments;
@@ -98,6 +99,9 @@ async def test_a_page_of_an_allowed_origin_uses_the_service(scene: Scene) -> Non
     assert "Bearer" in refused["headers"]["www-authenticate"]
     missing = await scene.fetch(TWO.path, headers={**wanted, "Accept": "application/json"})
     assert (missing["status"], missing["headers"]["content-type"]) == (404, "application/problem+json")
+    too_long = await scene.fetch(TOO_LONG)  # the server's own refusal, before the application
+    assert (too_long["status"], too_long["headers"]["content-type"]) == (414, "text/html; charset=utf-8")
+    assert too_long["headers"]["x-request-id"] in too_long["text"]
 
 
 async def test_a_page_stores(scene: Scene) -> None:
@@ -117,6 +121,8 @@ async def test_a_page_of_another_origin_gets_nothing(scene: Scene) -> None:
     ):
         with pytest.raises(ScriptError, match="Failed to fetch"):
             await scene.fetch(ONE.path, **options)
+    with pytest.raises(ScriptError, match="Failed to fetch"):
+        await scene.fetch(TOO_LONG)
     with pytest.raises(ScriptError, match="refused"):
         await scene.browser.run(LISTEN, scene.box.url.replace("http", "ws"))
 

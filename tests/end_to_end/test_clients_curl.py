@@ -12,6 +12,7 @@ from tests.support.certificates import make_certificates
 from tests.support.clients import Curl, Seen
 from tests.support.daemon import Daemon, daemon
 from tests.support.stow_kit import MULTIPART, Named, json_report, made, multipart, named, parts_of
+from tests.support.wadl_schema import breaches
 
 WADL = "application/vnd.sun.wadl+xml"
 DICOM = "application/dicom"
@@ -156,6 +157,7 @@ async def require_described(visit: Visit) -> None:
     """The capabilities in both forms, compressed, conditional; the state only in JSON."""
     description = await visit.options(WADL)
     assert (description.status, description.headers["content-type"]) == (200, WADL)
+    assert breaches(description.body) == []
     again = await visit.options(WADL, "-H", f"If-None-Match: {description.headers['etag']}")
     assert (again.status, again.body) == (304, b"")
     squeezed = await visit.options(WADL, "--compressed")

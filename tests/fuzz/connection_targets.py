@@ -20,16 +20,13 @@ from edged.server.peer import Peer, peer_of
 from edged.server.websocket import WebSocket
 from edged.server.wire import Disconnected, Wire
 from tests.fuzz.corpus import gunicorn_corpus
-from tests.fuzz.http2_targets import CONNECTIONS
 from tests.fuzz.target import Target, cuts_of, however_cut
-from tests.support.server_kit import read_all, sink
+from tests.support.http2_samples import CONNECTIONS
+from tests.support.server_kit import TO_HTTP2, TO_WEBSOCKET, read_all, sink
 
 LIMITS = Limits(head_s=5, body_s=5, linger_s=0.1, drain_s=1, message_bytes=200)
 WITHIN_S = 20
-HANDSHAKE = check_head(
-    b"GET / HTTP/1.1\r\nHost: box\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
+HANDSHAKE = check_head(TO_WEBSOCKET)
 HTTP2_ANSWER = b"\x00\x00"
 """What an HTTP/2 answer begins with: SETTINGS, or a GOAWAY of that size."""
 
@@ -158,10 +155,8 @@ TARGETS = (
             *CONNECTIONS,
             _PLAIN + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\nabcde" + b"GET /early HTTP/1.0\r\n\r\n",
             _PLAIN + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: box\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost: box\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
-            b"HTTP2-Settings: AAMAAABk\r\n\r\n" + CONNECTIONS[0],
-            b"GET / HTTP/1.1\r\nHost: box\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n" + SESSIONS[0],
+            TO_HTTP2 + CONNECTIONS[0],
+            TO_WEBSOCKET + SESSIONS[0],
             *gunicorn_corpus()[::4],
         ),
         slow=True,

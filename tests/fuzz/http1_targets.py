@@ -12,11 +12,12 @@ from ipaddress import ip_network
 import h11
 
 from edged.http.forwarded import MALFORMED, NOTHING_SAID, TrustedProxies, read_forwarded
+from edged.http.origin_policy import OriginPolicy
 from edged.origin.base_url import base_url
 from edged.origin.credentials import find_token, read_basic
 from edged.origin.provenance import host_name, is_loopback_name, is_loopback_origin
 from edged.server.answers import refusal
-from edged.server.head_gate import Head, HeadError, answer_hints, check_head, head_length, is_host
+from edged.server.head_gate import Head, HeadError, check_head, head_length, hints_in, is_host
 from edged.server.http1_answer import AnswerError
 from edged.server.http1_body import BodyError, Chunked, body_of
 from edged.server.http2_codec import Codec
@@ -32,6 +33,7 @@ TIGHT = Limits(head_bytes=600, target_bytes=200, fields=8)
 INCOMPLETE = "incomplete"
 PEER = Peer(None, None, secure=False)
 PROXIES = TrustedProxies(networks=(ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8")), unix=True)
+PAGES = OriginPolicy(("https://viewer.example",))
 CHUNKED = b"POST / HTTP/1.1\r\nHost: box\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -66,8 +68,7 @@ def _read_so_far(octets: bytes, limits: Limits) -> tuple[int, Head] | str:
 
 
 def _refused(data: bytes, error: HeadError) -> None:
-    accept, head_only = answer_hints(data)
-    answer = refusal(error.refusal.problem, accept=accept, request_id="a-b", head_only=head_only)
+    answer = refusal(error.refusal.problem, hints_in(data), request_id="a-b", origins=PAGES)
     assert answer.startswith(b"HTTP/1.1 %d " % error.refusal.status)
     assert 400 <= error.refusal.status < 600
 

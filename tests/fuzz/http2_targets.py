@@ -14,29 +14,8 @@ from edged.server.http2_outgoing import FieldReader
 from edged.server.http2_request import Malformed, check_trailers, length_of, request_of
 from edged.server.limits import Limits
 from tests.fuzz.target import Target, however_cut
-from tests.support.http2_raw import (
-    ACK,
-    CONTINUATION,
-    END_HEADERS,
-    END_STREAM,
-    GET,
-    GOAWAY,
-    HEADERS,
-    PADDED,
-    PING,
-    POST,
-    PREFACE,
-    PRIORITY,
-    PRIORITY_GIVEN,
-    WHOLE,
-    block,
-    data,
-    frame,
-    headers,
-    rst_stream,
-    settings,
-    window_update,
-)
+from tests.support.http2_raw import GET, block
+from tests.support.http2_samples import CONNECTIONS
 
 LIMITS = Limits(head_bytes=400, target_bytes=100, fields=8, streams=3)
 FRAME_BYTES, BLOCK_BYTES = 300, 500
@@ -74,21 +53,21 @@ def http2_codec(octets: bytes) -> None:
 
 
 def _served(pieces: list[bytes]) -> tuple[list[Event], ErrorCode | None, bytes]:
-    codec, events = Codec(LIMITS), list[Event]()
+    codec, events, refused = Codec(LIMITS), list[Event](), set[int]()
     codec.begin()
     try:
         for piece in pieces:
             for event in codec.receive(piece, now=1.0):
                 if event is not None:
                     events.append(event)
-                    _react(codec, event)
+                    _react(codec, event, refused)
     except ConnectionFault as fault:
         codec.end(fault.code)
         return events, fault.code, codec.out.take()
     return events, None, codec.out.take()
 
 
-def _react(codec: Codec, event: Event) -> None:
+def _react(codec: Codec, event: Event, refused: set[int]) -> None:
     """Do what the server does: a stream in four is answered at once, one only with its body, one is reset."""
     match event:
         case Requested(stream_id, fields):
@@ -98,13 +77,14 @@ def _react(codec: Codec, event: Event) -> None:
                 codec.fault(stream_id, ErrorCode.PROTOCOL_ERROR)
             except HeadError:
                 codec.refuse(stream_id, ANSWER, b"refused")
+                refused.add(stream_id)
             else:
                 if stream_id % 8 == 1:
                     codec.send_headers(stream_id, ANSWER, ended=True)
                 codec.enlarge(stream_id, 1000)
         case Received(stream_id, octets, ended):
             codec.credit(stream_id, len(octets))
-            if ended and stream_id % 8 == 3:
+            if ended and stream_id % 8 == 3 and stream_id not in refused:
                 codec.send_continue(stream_id)
                 codec.send_headers(stream_id, ANSWER, ended=False)
                 codec.send_data(stream_id, b"answer"[: codec.sendable(stream_id)], ended=True)
@@ -160,27 +140,6 @@ def _sound(found: Head) -> None:
     assert (length_of(found) or 0) >= 0
     assert all(value.isascii() or not {10, 13, 0} & set(value) for _, value in found.fields)
 
-
-_BEGIN = PREFACE + settings((1, 100), (4, 10), (5, 20_000))
-
-CONNECTIONS = (
-    _BEGIN + headers(1) + headers(3, POST, END_HEADERS) + data(3, b"abc", 0) + data(3, b"\x02ab\0\0", PADDED),
-    _BEGIN
-    + headers(3, POST, END_HEADERS)
-    + headers(3, [(b"trailer", b"1")])
-    + rst_stream(3)
-    + window_update(0, 1 << 20)
-    + frame(PING, 0, 0, b"12345678")
-    + frame(GOAWAY, 0, 0, bytes(8)),
-    _BEGIN
-    + frame(HEADERS, END_STREAM, 1, block(GET))
-    + frame(CONTINUATION, END_HEADERS, 1, block([(b"a", b"b")]))
-    + frame(HEADERS, WHOLE | PADDED | PRIORITY_GIVEN, 5, b"\x02" + bytes(5) + block(GET) + bytes(2))
-    + frame(PRIORITY, 0, 5, bytes(5))
-    + frame(4, ACK, 0)
-    + window_update(5, 100),
-    PREFACE + settings() + headers(1, [*GET[:3], (b":path", b"nowhere")]) + headers(9, [(b"x", b"y")]) + headers(2),
-)
 
 _LINES = b":method: GET\n:scheme: https\n:authority: box\n:path: /a?b\n"
 

@@ -6,9 +6,7 @@ What may live here: for each the function that holds its invariant, and a few va
 import math
 from http import HTTPStatus
 
-from edged.dicomweb.charsets import ALIASES
 from edged.http.accept import MAX_RANGES, choose, parse_accept
-from edged.http.charset import MAX_CHARSETS, CharsetWishes, parse_accept_charset, select_charset
 from edged.http.conditional import Precondition, Validators, evaluate, range_to_honour
 from edged.http.content_coding import MAX_CODINGS, Coding, ContentCodingError, choose_coding, codings_of
 from edged.http.dates import http_date, parse_http_date
@@ -27,7 +25,6 @@ OFFERED = (
     MediaType("multipart", "related", {"type": "application/dicom", "transfer-syntax": "1.2.840.10008.1.2.1"}),
     MediaType("image", "jpeg"),
 )
-CHARSETS = ("utf-8", "ISO-8859-1")
 CONTROL = frozenset(map(chr, [*range(9), *range(10, 32), 127]))
 
 
@@ -37,14 +34,6 @@ def accept(data: bytes) -> None:
     assert len(ranges) <= MAX_RANGES
     assert all(0 <= each.weight <= 1 for each in ranges)
     assert choose(text(data), OFFERED) in {*OFFERED, None}
-
-
-def accept_charset(data: bytes) -> None:
-    """Any text is a bounded list of character sets; what is selected was offered."""
-    value = text(data)
-    assert len(parse_accept_charset(value)) <= MAX_CHARSETS
-    for wishes in (CharsetWishes(media_type=value), CharsetWishes(query=value), CharsetWishes(header=value)):
-        assert select_charset(wishes, CHARSETS, aliases=ALIASES) in CHARSETS
 
 
 def media_type(data: bytes) -> None:
@@ -155,7 +144,6 @@ TARGETS = (
             b"text/*; q=.3 , * ; q=1.000,,;,image/jpeg;q=2",
         ),
     ),
-    Target("accept-charset", accept_charset, (b"utf-8, iso-8859-1;q=0.5", b'"ISO_IR 192";q=0.1, *', b"*;q=0")),
     Target(
         "media-type",
         media_type,

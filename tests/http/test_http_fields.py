@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edged.http.accept import parse_accept
-from edged.http.charset import parse_accept_charset
 from edged.http.content_coding import choose_coding, codings_of
 from edged.http.fields import has_control_characters, parse_weight, printable, quote, split_quoted, unquote
 from edged.http.media_type import MAX_LENGTH, parse_media_type
@@ -66,7 +65,6 @@ def test_a_bound_cuts_the_list_and_changes_nothing_else(value: str, most: int) -
 
 READERS: dict[str, Callable[[str], object]] = {
     "accept": parse_accept.__wrapped__,
-    "accept-charset": parse_accept_charset,
     "accept-encoding": choose_coding.__wrapped__,
     "content-encoding": lambda value: quietly(codings_of, value),
     "content-type": lambda value: quietly(parse_media_type, value[:MAX_LENGTH]),

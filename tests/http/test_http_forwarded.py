@@ -81,6 +81,9 @@ def test_x_forwarded() -> None:
         ({"x_forwarded_proto": "wss", "x_forwarded_host": "pacs:443"}, "pacs"),
         ({"x_forwarded_host": "pacs:81", "x_forwarded_port": "82"}, "pacs:81"),
         ({"x_forwarded_host": "[2001:DB8::1]:8443"}, "[2001:db8::1]:8443"),
+        ({"x_forwarded_host": "pacs:"}, "pacs"),
+        ({"x_forwarded_host": "[2001:DB8::1]:", "x_forwarded_port": "82"}, "[2001:db8::1]:82"),
+        ({"forwarded": 'host="pacs:"'}, "pacs"),
         ({"x_forwarded_proto": "https"}, None),
     ],
 )

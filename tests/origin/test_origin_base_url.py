@@ -58,6 +58,10 @@ SERVER = ("192.0.2.1", 8080)
         ("http", "", ("2001:db8::1", 8080), "http://[2001:db8::1]:8080"),
         ("http", "box", None, "http://box"),
         ("http", "", None, "http://localhost"),
+        ("http", "box:", SERVER, "http://box:8080"),
+        ("https", "box:", ("192.0.2.1", 443), "https://box"),
+        ("http", "[::1]:", SERVER, "http://[::1]:8080"),
+        ("http", "box:", None, "http://box"),
     ],
 )
 def test_by_the_host_of_the_request(scheme: str, host: str, server: tuple[str, int] | None, url: str) -> None:
@@ -75,6 +79,10 @@ FORWARDED = [
     ({"x_forwarded_host": "pacs.example", "x_forwarded_prefix": "/edge/one"}, "http://pacs.example/edge/one"),
     ({"forwarded": "host=a.example", "x_forwarded_host": "b.example"}, "http://localhost:8080"),
     ({"x_forwarded_host": "bad host/"}, "http://localhost:8080"),
+    ({"x_forwarded_proto": "https", "host": "pacs.example:"}, "https://pacs.example"),
+    ({"x_forwarded_port": "8443", "x_forwarded_proto": "https", "host": "pacs.example:"}, "https://pacs.example:8443"),
+    ({"x_forwarded_proto": "https", "x_forwarded_host": "pacs.example:"}, "https://pacs.example"),
+    ({"x_forwarded_host": "[2001:db8::1]:"}, "http://[2001:db8::1]"),
 ]
 
 
@@ -113,6 +121,35 @@ def test_below_a_base_path(base_path: str) -> None:
         assert base.below("/studies") == base.below(stem + "b/studies") == base.below("/") == ""
 
 
+@pytest.mark.parametrize(
+    ("path", "below"),
+    [
+        ("/%61/b/studies/%2E%61", "/studies/%2E%61"),
+        ("/a/%62", "/"),
+        ("/%61%2fb/studies", ""),
+        ("/%41/b/studies", ""),
+        ("/%%36%31/b/studies", ""),
+        ("/%2561/b/studies", ""),
+        ("/%6/b/studies", ""),
+        ("/a/./b/studies", ""),
+        ("//a/b/studies", ""),
+        ("%2Fa/b/studies", ""),
+        ("*", "*"),
+    ],
+)
+def test_what_needs_no_encoding_may_be_encoded(path: str, below: str) -> None:
+    """RFC 3986 6.2.2.2."""
+    assert Base(parse('[origin]\nbase_path = "/a/b"', {}).origin).below(path) == below
+
+
+@pytest.mark.parametrize("code", range(0x21, 0x7F))
+def test_characters_of_a_base_path_by_their_escapes(code: int) -> None:
+    unreserved = chr(code).isalnum() or chr(code) in "-._~"
+    for escape in (f"%{code:02x}", f"%{code:02X}"):
+        base = Base(parse(f'[origin]\nbase_path = "/x{chr(code) if unreserved else ""}"', {}).origin)
+        assert base.below(f"/x{escape}/studies") == ("/studies" if unreserved else "")
+
+
 @pytest.mark.parametrize("trusted", ['["unix"]', '["192.0.2.5"]'])
 async def test_the_control_socket_is_no_proxys(tmp_path: Path, trusted: str) -> None:
     """Whoever connects to a Unix socket may be a proxy, but not where the commands reach the box."""
@@ -136,6 +173,15 @@ async def test_an_absolute_target(served: Parts) -> None:
         assert got.startswith(b"HTTP/1.1 200 ")
         assert f"http://127.0.0.1:{port}/studies/{STUDY}".encode() in got
         assert b"other.example" not in got
+
+
+async def test_options_of_an_absolute_target_without_a_path(served: Parts) -> None:
+    """RFC 9112 3.2.4: it is of the server as a whole."""
+    for path, expected in (("", b"allow: GET, HEAD, OPTIONS, POST"), ("/", b"allow: GET, HEAD, OPTIONS\r\n")):
+        async with connected(served.urls[0]) as connection:
+            head = f"OPTIONS http://localhost{path} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n"
+            await connection.stream.send_all(f"{head}Connection: close\r\n\r\n".encode())
+            assert expected in await read_all(connection.stream)
 
 
 async def test_a_deep_base_path_over_a_socket(tmp_path: Path) -> None:

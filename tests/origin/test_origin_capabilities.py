@@ -24,7 +24,7 @@ from tests.support.commitment_kit import moved
 from tests.support.http_client import connected
 from tests.support.server_kit import serving
 from tests.support.stow_kit import made, named
-from tests.support.wadl_model import breaches
+from tests.support.wadl_schema import breaches
 
 WADL = "application/vnd.sun.wadl+xml"
 JSON = {"Accept": "application/json"}
@@ -146,6 +146,7 @@ async def test_entity_tags_belong_to_the_description(tmp_path: Path) -> None:
             assert again.headers == {name: answer.headers[name] for name in answer.headers.keys() - OF_THE_BODY}
             assert again.headers["vary"] == "accept, authorization, accept-encoding"
             assert (await box.ask("OPTIONS", "/", {**condition, "If-None-Match": '"other"'})).status == 200
+            assert (await box.ask("OPTIONS", "/", {"Accept": accept, "If-Match": '"other"'})).status == 412
 
 
 async def test_below_a_base_path_and_behind_a_proxy(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from edged.dicom.reasons import FailureReason
+from edged.dicomweb.representation import OFFERED
 from edged.store.records import DeliveryState
 from edged.telemetry.clock import ManualClock
 from tests.support.asgi_kit import Answer
@@ -48,7 +49,58 @@ async def test_local_evidence_is_answered_at_once(archive: Box) -> None:
     assert answer.headers["content-type"] == "application/dicom+json"
     assert outcome(answer.body) == {ONE.instance: 0, TWO.instance: 0}
     again = await check(archive)
-    assert (again.status, again.body) == (200, answer.body)
+    assert (again.status, again.body, again.headers) == (200, answer.body, answer.headers)
+
+
+@pytest.mark.parametrize("accept", list(map(str, OFFERED)))
+async def test_a_result_says_what_it_represents(archive: Box, accept: str) -> None:
+    """PS3.18 Tables 8.4.2-1 and 8.6.1-1."""
+    await archive.stow(made(ONE))
+    for answer in (await ask(archive, sop_form([ONE]), Accept=accept), await check(archive, accept=accept)):
+        url = f"http://localhost:8080{ASK}"
+        assert (answer.status, answer.headers["content-location"]) == (200, url)
+        if accept.startswith("multipart"):
+            [(head, body)] = parts_of(answer.headers["content-type"], answer.body)
+            assert (head["content-location"], head["content-length"]) == (url, str(len(body)))
+    assert "content-location" not in (await ask(archive, sop_form([TWO]), f"{ASK}.1")).headers
+
+
+async def test_a_result_is_sent_once(archive: Box) -> None:
+    await archive.stow(*(made(named(number)) for number in range(30)))
+    await ask(archive, sop_form(named(number) for number in range(30)))
+    tags = set()
+    for accept in map(str, OFFERED):
+        for coding in ("identity", "gzip", "zstd"):
+            wanted = {"Accept": accept, "Accept-Encoding": coding}
+            answer = await archive.ask("GET", ASK, wanted)
+            assert (answer.status, answer.headers.get("content-encoding", "identity")) == (200, coding)
+            tag = answer.headers["etag"]
+            tags.add(tag)
+            for method, condition, value, status in (
+                ("GET", "If-None-Match", tag, 304),
+                ("HEAD", "If-None-Match", f'"x", W/{tag}', 304),
+                ("GET", "If-None-Match", "*", 304),
+                ("GET", "If-None-Match", '"other"', 200),
+                ("GET", "If-Match", tag, 200),
+                ("GET", "If-Match", '"other"', 412),
+                ("GET", "If-Modified-Since", "Sun, 06 Nov 2094 08:49:37 GMT", 200),
+                ("POST", "If-None-Match", tag, 409),
+            ):
+                again = await archive.ask(method, ASK, {**JSON, **wanted, condition: value}, sop_form([ONE]))
+                assert again.status == status, (method, condition, value)
+                if status == 304:
+                    kept = answer.headers.keys() - {"content-type", "content-length", "content-encoding"}
+                    assert (again.headers, again.body) == ({name: answer.headers[name] for name in kept}, b"")
+    assert len(tags) == 3 * len(OFFERED)
+
+
+async def test_a_condition_is_judged_of_a_result_only(box: Box) -> None:
+    await box.stow(made(ONE))
+    assert (await ask(box, sop_form([ONE]))).status == 202
+    for path, status in ((ASK, 202), (ASK + "9", 404)):
+        answer = await box.ask("GET", path, {"Accept": "*/*", "If-None-Match": "*", "If-Match": '"x"'})
+        assert answer.status == status
+        assert "etag" not in answer.headers
 
 
 async def test_the_study_form_is_answered_in_the_study_form(archive: Box) -> None:

@@ -12,7 +12,7 @@ import trio
 
 from edged.config import Access, Certificate, Password, Role, Token
 from edged.config.scrypt import PasswordHash
-from edged.http.forwarded import MALFORMED, SILENT, Forwarded, TrustedProxies, read_forwarded
+from edged.http.forwarded import MALFORMED, NOTHING_SAID, SILENT, Forwarded, TrustedProxies, read_forwarded
 from edged.origin.access import Gate
 from edged.origin.exchange import Refusal, Request
 from edged.origin.provenance import client_of
@@ -70,6 +70,11 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+async def admitted(gate: Gate, request: Request, roles: frozenset[Role], said: Forwarded = NOTHING_SAID) -> Requester:
+    await gate.admit(request, roles, said)
+    return request.requester
+
+
 async def refused(gate: Gate, request: Request, said: Forwarded = VAGUE) -> Refusal:
     with pytest.raises(Refusal) as caught:
         await gate.admit(request, STORE, said)
@@ -105,7 +110,7 @@ async def test_a_password_is_taken_where_nobody_can_read_it(
     request = asked({**basic("ct-2", "sesame"), **forwarded}, extensions, client)
     told = said or Forwarded()
     if taken:
-        assert await gate.admit(request, STORE, told) == Requester("ct-2", Proof.PASSWORD, STORE)
+        assert await admitted(gate, request, STORE, told) == Requester("ct-2", Proof.PASSWORD, STORE)
     else:
         refusal = await refused(gate, request, told)
         assert refusal.problem.status == 403
@@ -141,7 +146,7 @@ async def test_a_certificate_has_its_roles(gate: Gate) -> None:
     assert by_name == Requester("ct-4", Proof.CERTIFICATE, READ)
     assert (await refused(gate, asked(extensions=certified(b"other", "ct4.example")))).problem.status == 403
     with_token = asked(bearer("one"), certified(b"other", "ct4.example"))
-    assert (await gate.admit(with_token, STORE)).name == "ct-1"
+    assert (await admitted(gate, with_token, STORE)).name == "ct-1"
 
 
 async def test_a_certificate_that_is_not_listed_is_as_good_as_none(gate: Gate) -> None:
@@ -150,13 +155,13 @@ async def test_a_certificate_that_is_not_listed_is_as_good_as_none(gate: Gate) -
     assert refusal.problem.status == 401
     assert "Basic" in dict(refusal.headers)["www-authenticate"]  # what clients send only when they are asked
     assert hashlib.sha256(b"stranger").hexdigest() in refusal.problem.detail
-    assert (await gate.admit(asked(basic("ct-2", "sesame"), stranger), STORE)).name == "ct-2"
+    assert (await admitted(gate, asked(basic("ct-2", "sesame"), stranger), STORE)).name == "ct-2"
     open_gate = Gate(Access(anonymous=(Role.READ,), certificates=ACCESS.certificates))
     assert await open_gate.identify(asked(extensions=stranger)) == Requester("anonymous", roles=READ)
 
 
 async def test_nobody_is_asked_where_no_role_is_needed(gate: Gate) -> None:
-    assert await gate.admit(asked(bearer("unknown")), frozenset()) == NOBODY
+    assert await admitted(gate, asked(bearer("unknown")), frozenset()) == NOBODY
 
 
 async def test_failing_too_often_is_answered_429_and_a_good_credential_still_passes() -> None:
@@ -168,7 +173,7 @@ async def test_failing_too_often_is_answered_429_and_a_good_credential_still_pas
     refusal = await refused(gate, bad)
     assert (refusal.problem.status, refusal.problem.temporary) == (429, True)
     assert refusal.problem.retry_after == EVERY_S
-    assert (await gate.admit(good, STORE)).name == "ct-1"
+    assert (await admitted(gate, good, STORE)).name == "ct-1"
     elsewhere = asked(bearer("unknown"), client=("192.0.2.8", 1))
     assert (await refused(gate, elsewhere)).problem.status == 401
     assert (await refused(gate, asked())).problem.status == 401  # without a credential nothing has failed
@@ -209,7 +214,7 @@ async def test_a_password_that_others_failed_beside_is_let_in(
     for _ in range(3 * FAILURES):
         await refused(gate, bad, Forwarded())
     assert (await refused(gate, bad, Forwarded())).problem.status == 429
-    assert (await gate.admit(good, STORE)).name == "ct-2"
+    assert (await admitted(gate, good, STORE)).name == "ct-2"
 
 
 @pytest.mark.parametrize(
@@ -221,6 +226,17 @@ async def test_what_the_challenge_says(gate: Gate, headers: dict[str, str], erro
     challenge = dict((await refused(gate, asked(headers, TLS), Forwarded())).headers)["www-authenticate"]
     told = f', error="{error}"' if error else ""
     assert challenge == 'Basic realm="edged", charset="UTF-8", Bearer realm="edged"' + told
+
+
+async def test_who_lacks_the_role_is_known_all_the_same(gate: Gate) -> None:
+    for request, name in (
+        (asked(bearer("one")), "ct-1"),
+        (asked(basic("ct-2", "sesame"), TLS), "ct-2"),
+        (asked(extensions=certified(DER)), "ct-3"),
+    ):
+        with pytest.raises(Refusal) as caught:
+            await gate.admit(request, READ)
+        assert (caught.value.problem.status, request.requester.name) == (403, name)
 
 
 async def test_a_token_without_the_role(gate: Gate) -> None:
@@ -238,7 +254,7 @@ async def test_where_there_are_no_users_an_old_password_is_none(value: str) -> N
     """A modality that goes on sending what another box wanted stores as one that sends nothing."""
     gate = Gate(Access(anonymous=(Role.STORE,)))
     for _ in range(2 * FAILURES):
-        assert (await gate.admit(asked({"Authorization": value}), STORE)).proof is Proof.NONE
+        assert (await admitted(gate, asked({"Authorization": value}), STORE)).proof is Proof.NONE
     with pytest.raises(Refusal) as caught:
         await gate.admit(asked({"Authorization": value}), READ)
     assert caught.value.problem.status == 401
@@ -254,7 +270,7 @@ async def test_a_trusted_proxy_is_not_this_machine_whatever_it_leaves_unsaid(
 ) -> None:
     gate = Gate(Access())
     request = asked({"Host": "127.0.0.1:8080"}, extensions, client)
-    assert (await gate.admit(request, STORE)).roles == frozenset(Role)
+    assert (await admitted(gate, request, STORE)).roles == frozenset(Role)
     for said in (SILENT, MALFORMED, BY_TLS):
         assert (await refused(gate, request, said)).problem.status == 401
 

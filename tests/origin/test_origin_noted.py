@@ -1,7 +1,9 @@
 """What of requests comes to stand in the audit log: who, what, which UIDs, what came of it (issue: Access)."""
 
 import json
+from base64 import b64encode
 from collections.abc import AsyncGenerator
+from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 import trio
 
 from edged.app.box import Parts
+from edged.config import PasswordHash
 from edged.origin.exchange import Reply, Request
 from tests.conftest import ExpectedLogs
 from tests.support.asgi_kit import Asked, call
@@ -105,6 +108,43 @@ async def test_who_was_refused(tmp_path: Path) -> None:
         lines = await noted(box)
     assert [(line["resource"], line["status"]) for line in lines] == [("adminStatus", 401), ("storeInstances", 401)]
     assert "secret" not in json.dumps(lines)
+
+
+TOKEN, PASSWORD, CERTIFICATE = "of ct-1", "of ct-2", b"of ct-3"
+KNOWN = (
+    f'[[access.token]]\nname = "ct-1"\nsha256 = "{sha256(TOKEN.encode()).hexdigest()}"\nroles = ["store"]\n'
+    f'[[access.password]]\nname = "ct-2"\nscrypt = "{PasswordHash.of(PASSWORD, bytes(16), parallel=1)}"\n'
+    'roles = ["store"]\n'
+    f'[[access.certificate]]\nname = "ct-3"\nsha256 = "{sha256(CERTIFICATE).hexdigest()}"\nroles = ["store"]\n'
+)
+TLS = '[origin]\nbind = ["https://127.0.0.1:0"]\ncertificate = "/c"\nprivate_key = "/k"\nclient_ca = "/ca"\n'
+BASIC = "Basic " + b64encode(f"ct-2:{PASSWORD}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("credential", "shown", "who"),
+    [
+        ({"Authorization": f"Bearer {TOKEN}"}, None, ("ct-1", "token")),
+        ({"Authorization": BASIC}, None, ("ct-2", "password")),
+        ({}, CERTIFICATE, ("ct-3", "certificate")),
+        ({"Authorization": "Bearer unknown"}, CERTIFICATE, ("anonymous", "none")),
+    ],
+)
+async def test_who_was_refused_is_named_if_he_is_known(
+    tmp_path: Path, credential: dict[str, str], shown: bytes | None, who: tuple[str, str]
+) -> None:
+    async with opened_box(tmp_path, TLS + KNOWN) as box:
+        tls = {"edged.tls": {"client_certificate": shown, "client_names": ()}}
+        reading = Asked("GET", ONE.path, {**ANY, **credential}, extensions=tls)
+        page = {"Origin": "https://page.example"}
+        storing = Asked("POST", "/studies", {**credential, **page}, client=("192.0.2.7", 1), extensions=tls)
+        statuses = [(await call(box.application, asked)).status for asked in (reading, storing)]
+        await noted(box)
+        text = (box.settings.box.data_dir / "audit.log").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [(line["who"], line["proof"]) for line in lines] == [who, who]
+    assert [line["status"] for line in lines] == statuses
+    assert statuses[0] == (403 if who[0] != "anonymous" else 401)
 
 
 @pytest.mark.parametrize(("wanted", "patient"), [("true", "P1"), ("false", None)])

@@ -116,11 +116,14 @@ async def test_a_commitment_result(box: Box, running: Running) -> None:
         ([("Content-Type", "application/dicom+xml")], b"application/dicom+xml"),
         ([("Accept", "*/*"), ("Content-Type", "application/dicom+xml")], b"application/dicom+json"),
         ([("Content-Type", "text/html")], b"application/dicom+json"),
+        ([("Content-Type", "application/dicom")], b"application/dicom+json"),
+        ([("Accept", "application/dicom;q=1, application/dicom+xml;q=0.1")], b"application/dicom+xml"),
     ],
 )
 async def test_the_form_of_the_reports(
     box: Box, running: Running, headers: Sequence[tuple[str, str]], content_type: bytes
 ) -> None:
+    """In text frames, as both forms are to be (CP-1871, PS3.18 Table 8.10.5-3): a binary one would be bytes here."""
     async with following(running, headers=headers) as session:
         assert (b"content-type", content_type) in session.handshake_headers
         await box.stow(made(ONE))
@@ -136,6 +139,7 @@ async def test_the_form_of_the_reports(
         ("/studies", [], 405),
         ("/healthz", [], 400),
         ("/", [("Accept", "text/html")], 406),
+        ("/", [("Accept", "application/dicom")], 406),
         ("/", [("Authorization", "Bearer unknown")], 401),
         ("/subscribers/monitor", [("X-Forwarded-For", "192.0.2.7")], 401),
     ],

@@ -45,6 +45,15 @@ async def test_every_service_tells(box: Box) -> None:
         assert "warning" not in (await box.ask(method, path.partition("?")[0], headers, content)).headers
 
 
+async def test_a_commitment_request_has_no_parameters(box: Box) -> None:
+    """13.4.1.2: whatever the value is, the parameter is not known there."""
+    for number, query in enumerate(("accept=*/*", "accept=application/dicom%2Bxml", "charset=x")):
+        path = f"/commitment-requests/1.2.{number}"
+        answer = await box.ask("POST", f"{path}?{query}", JSON, sop_form([ONE]))
+        assert answer.status == 202
+        assert answer.headers["warning"].endswith(" " + query.partition("=")[0])
+
+
 async def test_a_name_cannot_leave_its_field(box: Box) -> None:
     answer = await box.ask("GET", "/healthz?%22,%20299%20evil%C3%BC=1", {})
     assert answer.status == 200
@@ -95,8 +104,10 @@ async def test_the_accept_parameter(box: Box) -> None:
 
 async def test_the_charset_parameter_alone_refuses_nothing(box: Box) -> None:
     await box.ask("POST", RESULT, JSON, sop_form([ONE]))
-    answer = await box.ask("GET", f"{RESULT}?charset=iso-8859-1", {**ANY, "Accept-Charset": "iso-8859-5"})
-    assert answer.status == 202
+    for query in ("charset=iso-8859-1", "charset=utf-8", "charset=*", "charset"):
+        answer = await box.ask("GET", f"{RESULT}?{query}", {**ANY, "Accept-Charset": "iso-8859-5"})
+        assert answer.status == 202
+        assert "warning" not in answer.headers
 
 
 async def test_credentials_are_asked_for_before_a_query_is_read(tmp_path: Path) -> None:

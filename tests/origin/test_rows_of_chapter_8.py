@@ -3,6 +3,7 @@
 A row is asked for here, names the test that proves it, or says why it asks nothing of this origin server. The box
 has one instance, `ONE`, in Explicit VR Little Endian; whoever is not on loopback needs a credential. What chapter 8
 says outside of its tables stands under the section's number. Rows that differ in nothing but a name share an entry.
+The tables of notifications are those of 2024c with the rows that CP-1871 adds.
 """
 
 from collections.abc import AsyncIterator
@@ -44,6 +45,8 @@ NEVER_SENT = NotOurs("It is never the answer.")
 QUERY = Elsewhere("http/test_http_query.py::test_names_and_lists")
 HANDSHAKE = Elsewhere("server/test_server_websocket.py::test_a_wrong_handshake_is_refused")
 REPORTS = Elsewhere("origin/test_origin_notifications.py::test_events_in_order_from_now_on")
+FORMS = Elsewhere("origin/test_origin_notifications.py::test_the_form_of_the_reports")
+REFUSED_CONNECTION = Elsewhere("origin/test_origin_notifications.py::test_a_refused_handshake_is_an_answer")
 REFUSED_HEAD = Elsewhere("server/test_server_refusals.py::test_a_refusal_is_a_status_report")
 
 
@@ -97,8 +100,8 @@ CHAPTER_8: dict[str, Rows] = {
     },
     "8.3.3.2": {
         "the charset parameter": (
-            Elsewhere("http/test_http_charset.py::test_the_steps"),
-            Elsewhere("dicomweb/test_negotiation.py::test_the_character_set"),
+            get(200, query="?charset=utf-8", has={"warning": ""}),
+            get(200, query="?charset=koi8-r,*", has={"warning": ""}),
         ),
     },
     "8.3.4-1": {
@@ -138,6 +141,7 @@ CHAPTER_8: dict[str, Rows] = {
         "Content-Location": (
             get(200, has={"content-location": PLACE}),
             store(200, fresh(THREE), has={"content-location": rf"{BASE}/studies/{THREE.study}"}),
+            Elsewhere("origin/test_origin_commitment.py::test_a_result_says_what_it_represents"),
         ),
     },
     "8.4.3-1": {
@@ -216,6 +220,7 @@ CHAPTER_8: dict[str, Rows] = {
         "Content-Type, Content-Length, Content-Location": (
             Elsewhere("origin/test_origin_retrieve.py::test_a_single_part_and_a_multipart_answer"),
             Elsewhere("origin/test_origin_payload.py::test_a_multipart_payload_is_its_parts"),
+            Elsewhere("origin/test_origin_commitment.py::test_a_result_says_what_it_represents"),
         ),
         "Location": (store(200, fresh(TWO), has={"location": rf"{BASE}/studies/{TWO.study}"}),),
     },
@@ -263,8 +268,11 @@ CHAPTER_8: dict[str, Rows] = {
     },
     "8.7.8-1": {"the example": (Elsewhere("http/test_http_accept.py::test_weights_of_the_example_in_8_7_8_1"),)},
     "8.8.5": {
-        "the steps 1 to 5": (Elsewhere("http/test_http_charset.py::test_the_steps"),),
-        "one that is not supported": (get(200, f"{DICOM}; charset=koi8-r"),),
+        "the steps 1 to 5, which all lead to UTF-8": (
+            get(200, f"{DICOM}; charset=koi8-r", "?charset=iso-8859-1", Accept_Charset="iso-8859-5"),
+            get(200, f"{DICOM}; charset=utf-8", "?charset=utf-8", Accept_Charset="utf-8"),
+            store(200, fresh(TWO), accept=f"{DICOM_JSON}; charset=iso-8859-1"),
+        ),
     },
     "8.9.1-1": {
         "Accept": (options(200), options(200, JSON, has={"content-type": JSON}), options(406, "text/html")),
@@ -280,9 +288,16 @@ CHAPTER_8: dict[str, Rows] = {
         "Content-Length": (options(200, has={"content-length": r"\d+"}),),
         "Transfer-Encoding": (NotOurs("A description is sent with its length."),),
     },
-    "8.10.3-1": {"Open Notification Connection, Send Event Report": (REPORTS,)},
+    "8.10.3-1": {
+        "Open Notification Connection, Send Event Report": (REPORTS,),
+        "Close Notification Connection": (
+            Elsewhere("server/test_server_websocket.py::test_the_application_is_told_of_the_end"),
+            Elsewhere("origin/test_origin_notifications.py::test_a_store_that_fails_refuses_and_closes"),
+        ),
+    },
     "8.10.4-1": {
-        "Content-Type": (Elsewhere("origin/test_origin_notifications.py::test_the_form_of_the_reports"),),
+        "Accept, Content-Type": (FORMS,),
+        "Host": (Elsewhere("server/test_head_gate.py::test_refused"),),
         "Upgrade": (Ask(path="/", fields={"Accept": "*/*"}, status=426, has={"upgrade": "websocket"}),),
         "Connection, Sec-WebSocket-Key, Sec-WebSocket-Version": (HANDSHAKE,),
         "Origin": (Elsewhere("end_to_end/test_clients_browser.py::test_a_page_follows_the_event_reports"),),
@@ -290,12 +305,26 @@ CHAPTER_8: dict[str, Rows] = {
     },
     "8.10.4-2": {
         "101": (REPORTS,),
-        "400": (HANDSHAKE, Elsewhere("origin/test_origin_notifications.py::test_a_refused_handshake_is_an_answer")),
+        "400": (HANDSHAKE, REFUSED_CONNECTION),
+        "406": (REFUSED_CONNECTION,),
     },
     "8.10.4-3": {
+        "Content-Type": (FORMS,),
         "Upgrade, Connection, Sec-WebSocket-Accept": (REPORTS,),
         "Origin": (NotOurs("It is a field of requests (RFC 6455 4.1)."),),
         "Sec-WebSocket-Protocol": (NotOurs("No subprotocol is selected, so none is named (RFC 6455 4.2.2)."),),
+    },
+    "8.10.5-3": {
+        "application/dicom+json, application/dicom+xml": (FORMS,),
+        "application/dicom": (
+            NotOurs("The defining service says which types there are; reports are not offered in this one: 406."),
+            REFUSED_CONNECTION,
+        ),
+    },
+    "8.10.6-1": {
+        "0000, B301, C307, C308, C314, C315": (
+            NotOurs("They tell of subscriptions and workitems, which are not offered; the box closes by IANA's codes."),
+        ),
     },
 }
 
@@ -315,12 +344,14 @@ NAMES = {
     "8.9.1-1": 2,
     "8.9.3-1": 3,
     "8.9.3-2": 3,
-    "8.10.3-1": 2,
-    "8.10.4-1": 7,
-    "8.10.4-2": 2,
-    "8.10.4-3": 5,
+    "8.10.3-1": 3,
+    "8.10.4-1": 9,
+    "8.10.4-2": 3,
+    "8.10.4-3": 6,
+    "8.10.5-3": 3,
+    "8.10.6-1": 6,
 }
-"""How many names each table of the Standard has in its first column, counted there."""
+"""How many names each table of the Standard has, counted there: in its first column, of 8.10.6-1 in its last."""
 
 UNNAMED = {"8.3.2-2", "8.7.3-2", "8.7.3-3", "8.7.3-4", "8.7.3-5", "8.7.4-1", "8.7.8-1"}
 """Tables that are examples, or whose rows are media types and Transfer Syntaxes by Resource Category."""

@@ -10,8 +10,9 @@ from edged.dicom.reasons import FailureReason
 from edged.dicomweb.event_report import COMMITMENT_SOP_CLASS_UID, EVENT_SOP_CLASS_UID
 from edged.dicomweb.resources import ROUTES
 from edged.origin.commitment import LOOK_AGAIN_S
-from edged.upstream.verdicts import rows
 from tests.support.conformance_tables import page
+from tests.support.user_agent_tables import TABLES as USER_AGENT_TABLES
+from tests.support.user_agent_tables import TEMPLATE
 
 TEXT = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text()
 DAY_S, MINUTE_S = 86_400, 60
@@ -36,10 +37,13 @@ def test_every_status_that_is_sent_has_its_condition_and_no_other_one() -> None:
     assert never == {201, 203, 205, 301, 303, 411}
 
 
-def test_every_status_of_the_verdict_table_has_its_behaviour() -> None:
-    heads = " ".join(re.findall(r"(?m)^\| ([^|]+) \|", section("N.7.3.3.1.2 Common transactions, user agent")))
-    decided = {status for row in rows() for status in re.findall(r"\b[1-5]\d\d\b", row.condition)}
-    assert {each for each in decided if each not in heads and f"{each[0]}xx" not in heads} == set()
+@pytest.mark.parametrize("heading", [each for each in USER_AGENT_TABLES if "Failure Reasons" not in each])
+def test_every_status_of_the_template_has_its_behaviour_as_user_agent(heading: str) -> None:
+    [rows] = re.findall(rf"(?m)^#+ N[.0-9]+ {re.escape(heading)}\n(?:(?!#).*\n)*?\|---.*\n((?:\|.*\n)+)", TEXT)
+    named = [re.findall(r"\b\d(?:\d\d|xx)\b", head) for head in re.findall(r"(?m)^\| ([^|]+) \|", rows)]
+    told = [status for statuses in named for status in statuses]
+    assert [status for status in TEMPLATE if str(status) not in told and f"{status // 100}xx" not in told] == []
+    assert len(set(told)) == len(told)
 
 
 def test_reasons_are_written_right_and_all_told() -> None:
@@ -55,17 +59,29 @@ def test_own_reasons_are_told_to_be_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value_s", "shown"),
+    ("field", "value", "shown"),
     [
         ("commitment.keep_results_s", 90 * DAY_S, "| 90 days | `[commitment] keep_results` |"),
         ("commitment.grace_s", 10 * MINUTE_S, "| 10 minutes | `[commitment] grace` |"),
         ("store.keep_committed_s", 7 * DAY_S, "| 7 days | `[store] keep_committed` |"),
+        ("origin.max_requests", 100, "| 100 | `[origin] max_requests` |"),
+        ("origin.max_requests", 100, "100 requests, those\nof monitors not counted, are worked on at once"),
+        ("origin.max_instance_bytes", 8 << 30, "| 8 GiB | `[origin] max_instance` |"),
     ],
 )
-def test_defaults(field: str, value_s: float, shown: str) -> None:
+def test_defaults(field: str, value: float, shown: str) -> None:
     group, name = field.split(".")
-    assert getattr(getattr(parse("", {}), group), name) == value_s
+    assert getattr(getattr(parse("", {}), group), name) == value
     assert shown in TEXT
+
+
+def test_defaults_of_a_destination() -> None:
+    [each] = parse('[[destination]]\nname = "archive"\nurl = "http://192.0.2.1/"\n', {}).destinations
+    assert (each.visible_within_s, each.parallel) == (15 * MINUTE_S, 4)
+    assert (each.max_instance_bytes, each.max_request_bytes) == (None, None)
+    assert "| 15 minutes | `[[destination]] visible_within` |" in TEXT
+    assert "| 4 | `[[destination]] parallel` |" in TEXT
+    assert "| no limit | `[[destination]] max_instance`, `max_request` |" in TEXT
 
 
 def test_constants() -> None:

@@ -9,11 +9,13 @@ from edged.server.head_gate import (
     METHODS,
     PREFACE,
     HeadError,
+    Hints,
     Refusal,
-    answer_hints,
     check_head,
     check_method,
     head_length,
+    hints_in,
+    hints_of,
     is_host,
     origin_form,
 )
@@ -60,7 +62,9 @@ BAD = [
     (b"GET / HTTP/1.1\r\nHost: box\r\nA\r\n\r\n", Refusal.FIELD),
     (b"GET / HTTP/1.1\r\nHost: box\r\n: a\r\n\r\n", Refusal.FIELD),
     (b"GET / HTTP/1.1\r\nHost: box\r\nA: b\x00c\r\n\r\n", Refusal.FIELD),
-    (b"GET / HTTP/1.1\r\nHost: box\r\nA: b\rc\r\n\r\n", Refusal.FIELD),
+    (b"GET / HTTP/1.1\r\nHost: box\r\nA: b\rc\r\n\r\n", Refusal.LINE_END),
+    (b"GET / HTTP/1.1\r\nHost: a\r\r", Refusal.LINE_END),  # and whatever comes then: there is nothing to wait for
+    (b"GET / HTTP/1.1\rH", Refusal.LINE_END),
     (b"GET / HTTP/1.1\r\nHost: box\r\nA: \x7f\r\n\r\n", Refusal.FIELD),
     (b"GET / HTTP/1.1\r\n\r\n", Refusal.HOST),
     (b"GET / HTTP/1.1\r\nHost:\r\n\r\n", Refusal.HOST),
@@ -138,6 +142,15 @@ def test_a_refusal_is_final(head: bytes) -> None:
     assert all(isinstance(it, Refusal) for it in seen[seen.index(first) :]) if first else True
 
 
+@given(st.sampled_from(GOOD), st.integers(1, 60), st.sampled_from([b"\r", b"\n"]))
+def test_half_a_line_end_is_refused_at_the_next_octet(head: bytes, at: int, half: bytes) -> None:
+    begun, after = head[:at], head[at : at + 1]
+    if begun.endswith(b"\r") or after in {b"", b"\n"} or isinstance(outcome(begun), int):
+        return
+    assert isinstance(outcome(begun + half + after), Refusal)
+    assert (outcome(begun + half) is None) == (half == b"\r")  # which may become a whole one
+
+
 def test_a_head_without_end_is_refused_at_the_limit() -> None:
     octets = b"GET / HTTP/1.1\r\nA: " + b"a" * LIMIT
     assert outcome(octets[: LIMIT - 1]) is None
@@ -152,10 +165,20 @@ def test_a_target_without_end_is_refused_before_the_limit_of_a_head() -> None:
 
 @given(st.one_of(heads, st.sampled_from([b"\r\nAccept: a, b\t\r\n", b"HEAD / HTTP/1.1\r\naccept:"])))
 def test_what_a_refused_head_prefers_can_always_be_asked(head: bytes) -> None:
-    accept, _ = answer_hints(head)
-    assert accept is None or accept.isascii()
-    assert answer_hints(b"HEAD / HTTP/1.1\r\nAccept: text/plain \r\nX") == (b"text/plain", True)
-    assert answer_hints(b"GET / HTTP/1.1\r\nX-Accept: a\r\n\r\nAccept: b") == (None, False)
+    hints = hints_in(head)
+    assert hints.accept is None or hints.accept.isascii()
+    assert hints_in(b"HEAD / HTTP/1.1\r\nAccept: text/plain \r\nX") == Hints(b"text/plain", head_only=True)
+    assert hints_in(b"GET / HTTP/1.1\r\nX-Accept: a\r\n\r\nAccept: b") == Hints()
+
+
+def test_which_page_asks_is_read_where_it_can_be() -> None:
+    fields = b"ORIGIN:\thttps://a \r\nAccept: a\r\nBad field\r\nAccept: b\r\n"
+    told = Hints(b"a, b", b"https://a")
+    assert hints_in(b"GET /\x00 HTTP/1.1\r\n" + fields) == told  # incomplete
+    assert hints_in(b"GET / HTTP/1.1\r\n" + fields + b"\r\nOrigin: https://b\r\n") == told  # a body
+    assert hints_in(b"GET / HTTP/1.1\r\nOrigin: https://a") == Hints()  # how it goes on nobody knows
+    assert hints_in(b"GET / HTTP/1.1\r\n" + 2 * fields).origin is None
+    assert hints_of("HEAD", [(b"origin", b"https://a")]) == Hints(origin=b"https://a", head_only=True)
 
 
 def test_methods_that_nobody_knows() -> None:
@@ -173,17 +196,24 @@ def test_what_cannot_become_a_head_is_refused_at_once(octets: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "expected"),
+    ("method", "target", "expected"),
     [
-        (b"/a?b", (b"/a?b", None)),
-        (b"*", (b"*", None)),
-        (b"http://box:1/a?b", (b"/a?b", b"box:1")),
-        (b"HTTPS://box", (b"/", b"box")),
-        (b"http://box?q", (b"/?q", b"box")),
+        (b"GET", b"/a?b", (b"/a?b", None)),
+        (b"OPTIONS", b"/a?b", (b"/a?b", None)),
+        (b"OPTIONS", b"*", (b"*", None)),
+        (b"GET", b"http://box:1/a?b", (b"/a?b", b"box:1")),
+        (b"GET", b"HTTPS://box", (b"/", b"box")),
+        (b"GET", b"http://box?q", (b"/?q", b"box")),
+        (b"OPTIONS", b"http://box:1", (b"*", b"box:1")),
+        (b"OPTIONS", b"http://box/", (b"/", b"box")),
+        (b"OPTIONS", b"http://box?q", (b"/?q", b"box")),
     ],
 )
-def test_origin_form(target: bytes, expected: tuple[bytes, bytes | None]) -> None:
-    assert origin_form(target) == expected
+def test_origin_form(method: bytes, target: bytes, expected: tuple[bytes, bytes | None]) -> None:
+    """RFC 9112 3.2.2, 3.2.4."""
+    assert origin_form(method, target) == expected
+    head = check_head(method + b" " + target + b" HTTP/1.1\r\nHost: other\r\n\r\n")
+    assert (head.target, head.named[b"host"]) == (expected[0], [expected[1] or b"other"])
 
 
 def test_is_host() -> None:

@@ -6,8 +6,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edged.server import http1_body
-from edged.server.head_gate import check_head
-from edged.server.http1_body import LINE_BYTES, LINES_PER_TURN, MAX_TRAILERS, Body, BodyError, Chunked, Counted, body_of
+from edged.server.head_gate import HeadError, check_head
+from edged.server.http1_body import (
+    LINE_BYTES,
+    LINES_PER_TURN,
+    MAX_CHUNK_BYTES,
+    MAX_TRAILERS,
+    Body,
+    BodyError,
+    Chunked,
+    Counted,
+    body_of,
+)
 
 GOOD = [
     (b"0\r\n\r\n", b""),
@@ -33,6 +43,11 @@ BAD = [
     b"3;a=\nb\r\nabc\r\n",
     b'3;a="b\r\nabc\r\n',
     b"f" * 16 + b"\r\n",
+    b"f" * 15 + b"\r\n",
+    b"%x\r\n" % (MAX_CHUNK_BYTES + 1),
+    b"3\rX",
+    b"3\n",
+    b"0\r\na: b\r\r",
     b"0\r\nnot a field\r\n\r\n",
     b"0\r\n a: folded\r\n\r\n",
     b"0\r\na: b\nc: d\r\n\r\n",
@@ -151,6 +166,14 @@ def test_nothing_is_copied_that_need_not_be() -> None:
     chunked = Chunked()
     chunked.take(b"ffff\r\n")
     assert chunked.take(octets) is octets
+
+
+def test_the_largest_chunk_is_that_of_a_content_length() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: box\r\nContent-Length: %d\r\n\r\n"
+    check_head(head % MAX_CHUNK_BYTES)
+    with pytest.raises(HeadError):
+        check_head(head % (MAX_CHUNK_BYTES + 1))
+    assert read(Chunked(), b"%x\r\nabc" % MAX_CHUNK_BYTES, []) == (b"abc", None)
 
 
 def test_a_head_says_how_long_its_body_is() -> None:

@@ -190,6 +190,39 @@ async def test_the_bodies_of_a_connection_share_what_moves() -> None:
         assert [pace.moved_bytes for pace in paces if pace is not None] == [3, 3]
 
 
+async def keep_credit(wire: RawHTTP2, credit: dict[int, int]) -> None:
+    while (seen := await wire.next()) is not None:
+        if seen.kind == WINDOW_UPDATE:
+            credit[seen.stream_id] = credit.get(seen.stream_id, FIRST_WINDOW_BYTES) + int.from_bytes(
+                seen.payload, "big"
+            )
+
+
+async def test_many_uploads_on_a_connection_all_have_large_windows() -> None:
+    limits, count, size = Limits(), 20, 2 << 20
+    async with connection(sink, limits) as (served, wire), trio.open_nursery() as nursery:
+        credit = {0: FIRST_WINDOW_BYTES} | dict.fromkeys(range(1, 2 * count, 2), FIRST_WINDOW_BYTES)
+        left = dict.fromkeys(range(1, 2 * count, 2), size)
+        nursery.start_soon(keep_credit, wire, credit)
+        await wire.send(*(headers(number, POST, END_HEADERS) for number in left))
+        while any(left.values()):
+            for number in left:
+                piece = min(left[number], credit[number], credit[0], 16_384)
+                left[number] -= piece
+                credit[number] -= piece
+                credit[0] -= piece
+                await wire.send(data(number, bytes(piece), 0) if piece else b"")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        flows = [flow.window_bytes for flow in served._codec._streams]
+        assert min(flows) > 400_000
+        assert len(flows) == count
+        assert sum(flows) == limits.windows_bytes - served._service.windows.free_bytes
+        await wire.send(*(data(number, b"") for number in left))
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert served._service.windows.free_bytes == limits.windows_bytes
+        nursery.cancel_scope.cancel()
+
+
 async def test_websockets_take_nothing_of_what_uploads_need() -> None:
     limits = Limits(websocket_windows_bytes=2 * FIRST_WINDOW_BYTES, linger_s=0.1, drain_s=0.2)
     async with serving(sink, limits=limits) as running, raw_http2(running) as wire:

@@ -1,6 +1,7 @@
 """Every wait on a client has an end: each limit alone, injected short, over real sockets."""
 
 import contextlib
+import logging
 import resource
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ async def test_a_client_that_stops_reading() -> None:
             while running.server.counters.open > 1:  # HTTP/1 ends with its connection, HTTP/2 with the stream
                 await trio.testing.wait_all_tasks_blocked(SHORT_S / 4)
         await running.stop()
-    assert gone == 2
+    assert (gone, running.server.counters.slow) == (2, 2)
 
 
 async def dribble(stream: trio.SocketStream, octets: bytes) -> None:
@@ -163,9 +164,11 @@ async def test_an_answer_that_is_taken_below_the_floor() -> None:
             while not gone.is_set():
                 await stream.receive_some(1 << 16)
                 await trio.testing.wait_all_tasks_blocked(SHORT_S / 20)
+        assert running.server.counters.slow == 1
 
 
-async def test_connections_over_the_cap_are_refused() -> None:
+async def test_connections_over_the_cap_are_refused(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "edged.server")
     async with (
         serving(sink, limits=only(connections=2)) as running,
         http2(running),
@@ -176,6 +179,7 @@ async def test_connections_over_the_cap_are_refused() -> None:
         assert seen.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert b"\r\nretry-after: " in seen
         assert b"\r\nconnection: close\r\n" in seen
+        assert "refused a connection: too many" in caplog.messages
         assert (running.server.counters.refused, running.server.counters.crowded) == (1, 0)
 
 

@@ -13,7 +13,7 @@ from edged.server.idle import Idle
 from edged.server.limits import Limits
 from edged.server.peer import address_of
 
-LIMITS = Limits(connections=5, connections_per_address=3, leaving=2)
+LIMITS = Limits(connections=5, connections_per_address=3, leaving=2, crowd=2)
 
 
 class Peer:
@@ -107,6 +107,47 @@ def test_the_longest_idle_connection_of_the_greatest_crowd_makes_room() -> None:
     assert (counters.open, counters.refused) == (5, 0)
 
 
+class Beginner(Kept):
+    """A connection that has not brought a whole request head."""
+
+    def __init__(self, idle: Idle, address: str) -> None:
+        self.told = False
+        idle.begin(address, self.end)
+
+
+def test_of_a_crowd_those_without_a_head_make_room_where_nobody_is_idle() -> None:
+    counters, idle = Counters(), Idle()
+    door = Door(LIMITS, counters, idle)
+    assert all(door.enter(address) for address in "baaab")
+    of_b, first, second, kept = Beginner(idle, "b"), Beginner(idle, "a"), Beginner(idle, "a"), Kept(idle, "b")
+    assert door.enter("c")
+    assert (of_b.told, first.told, second.told, kept.told) == (False, False, False, True)
+    door.leave("b")
+    assert door.enter("d")
+    assert (of_b.told, first.told, second.told) == (False, True, False)
+    door.leave("a")
+    assert not door.enter("e")  # they are two of a by now: no crowd
+    assert (of_b.told, second.told) == (False, False)
+
+
+def test_a_crowd_makes_no_room_for_another_one_nor_for_itself() -> None:
+    counters, idle = Counters(), Idle()
+    door = Door(Limits(connections=8, connections_per_address=4, crowd=2), counters, idle)
+    assert all(door.enter(address) for address in "aaaabbbb")
+    beginners = [Beginner(idle, address) for address in "ab"]
+    assert not door.enter("a")
+    door.leave("b")
+    assert door.enter("b")
+    door.leave("b")
+    door.leave("b")
+    assert door.enter("c")
+    assert door.enter("d")
+    assert door.enter("b")  # of which there are three then, against three of a
+    assert [each.told for each in beginners] == [True, False]
+    door.leave("a")
+    assert not door.enter("b")
+
+
 def test_a_crowd_makes_room_for_itself_only() -> None:
     counters, idle = Counters(), Idle()
     door = Door(LIMITS, counters, idle)
@@ -131,15 +172,20 @@ def test_without_an_idle_connection_and_beyond_those_that_leave_nobody_enters() 
     assert door.enter("h")
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60))
-def test_the_caps_hold_beside_idle_connections(moves: list[tuple[str, bool]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([None, Kept, Beginner])), max_size=60))
+def test_the_caps_hold_beside_those_that_make_room(moves: list[tuple[str, type[Kept] | None]]) -> None:
     counters, idle = Counters(), Idle()
     door = Door(LIMITS, counters, idle)
     inside: Counter[str] = Counter()
+    beginners: list[tuple[str, Beginner]] = []
     for address, waits in moves:
+        before = dict(inside)
+        told = {id(each) for _, each in beginners if each.told}
         if door.enter(address):
             inside[address] += 1
-            if waits:
-                Kept(idle, address)
+            made = None if waits is None else waits(idle, address)
+            beginners += [(address, made)] if isinstance(made, Beginner) else []
+        for of, each in beginners:
+            assert not each.told or id(each) in told or before[of] > max(LIMITS.crowd, before.get(address, 0) + 1)
         assert counters.open <= LIMITS.connections + LIMITS.leaving
         assert inside[address] <= LIMITS.connections_per_address + LIMITS.leaving

@@ -13,18 +13,10 @@ from edged.server.http1 import HTTP1Connection
 from edged.server.http2 import HTTP2Connection
 from edged.server.peer import peer_of
 from edged.server.wire import Wire
-from tests.support.server_kit import read_all, sink
+from tests.support.server_kit import TO_HTTP2, TO_WEBSOCKET, read_all, sink
 
 LIMITS = Limits(head_s=5, body_s=5, linger_s=0.2, drain_s=1)
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-UPGRADE = (
-    b"GET / HTTP/1.1\r\nHost: box\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
-    b"HTTP2-Settings: AAMAAABk\r\n\r\n"
-)
-WEBSOCKET = (
-    b"GET / HTTP/1.1\r\nHost: box\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 POST = b"POST / HTTP/1.1\r\nHost: box\r\n"
 FRAGMENTS = [
     b"GET / HTTP/1.1\r\nHost: box\r\n\r\n",
@@ -35,8 +27,8 @@ FRAGMENTS = [
     b"0\r\n\r\n",
     b"fffffffffffffffff\r\n",
     b"GET /early HTTP/1.0\r\n\r\n",
-    UPGRADE,
-    WEBSOCKET,
+    TO_HTTP2,
+    TO_WEBSOCKET,
     b"\x81\x82\x00\x00\x00\x00hi",
     b"\x88\x80\x00\x00\x00\x00",
     b"\xff",
@@ -92,8 +84,8 @@ async def serve_octets(octets: bytes, cuts: list[int]) -> bytes:
 
 @given(streams, st.lists(st.integers(0, 200), max_size=4))
 @example([PREFACE, *FRAGMENTS[14:15], *FRAGMENTS[16:20]], [])
-@example([UPGRADE, PREFACE, FRAGMENTS[14]], [])
-@example([WEBSOCKET, *FRAGMENTS[10:13]], [])
+@example([TO_HTTP2, PREFACE, FRAGMENTS[14]], [])
+@example([TO_WEBSOCKET, *FRAGMENTS[10:13]], [])
 def test_a_connection_ends_and_raises_nothing(pieces: list[bytes], cuts: list[int]) -> None:
     octets = b"".join(pieces)
     answers = trio.run(serve_octets, octets, [min(cut, len(octets)) for cut in cuts])

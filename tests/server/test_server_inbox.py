@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from edged.server.inbox import MESSAGE_BYTES, PIECE_BYTES, ROOM_BYTES, Inbox, Message
 from edged.server.limits import Limits
 from edged.server.pace import Moved, Pace
-from edged.server.windows import WindowPool, Windows
 
 
 def piece(body: bytes, *, more: bool = True) -> Message:
@@ -149,25 +148,3 @@ async def test_a_complete_body_may_be_waited_after_for_ever(autojump_clock: trio
     with trio.move_on_after(10_000) as patience:
         await inbox.receive()
     assert patience.cancelled_caught
-
-
-@given(st.lists(st.tuples(st.integers(0, 60), st.booleans())), st.integers(0, 100), st.integers(0, 100))
-def test_pools_lend_no_more_than_they_have(sizes: list[tuple[int, bool]], total: int, shared: int) -> None:
-    parent = WindowPool(shared, reserve_bytes=shared // 2)
-    pools = [WindowPool(total, reserve_bytes=total // 2) for _ in range(3)]
-    windows = [Windows(pool, parent) for pool in pools]
-    lent = []
-    for number, (size, more) in enumerate(sizes):
-        pool, lender = pools[number % 3], windows[number % 3]
-        if lender.take_more(size) if more else lender.take(size):
-            lent.append((number % 3, size))
-            if more:
-                assert parent.free_bytes >= shared // 2
-                assert pool.free_bytes >= total // 2
-        assert parent.free_bytes >= 0
-        assert all(pool.free_bytes >= 0 for pool in pools)
-    assert sum(size for _, size in lent) == shared - parent.free_bytes
-    for number, size in lent:
-        windows[number].give(size)
-    assert parent.free_bytes == shared
-    assert all(pool.free_bytes == total for pool in pools)

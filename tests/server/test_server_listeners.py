@@ -9,7 +9,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.server import TLS, Kind, Listener, ListenerError, Server
+from edged.server import TLS, Kind, Listener, ListenerError, Server, inherited_url
 from edged.server.listeners import close_socket, open_socket
 from tests.support.certificates import Certificates
 from tests.support.server_kit import sink
@@ -80,6 +80,29 @@ def test_a_descriptor_must_be_a_listening_socket(tmp_path: Path) -> None:
         open_socket(Listener(Kind.FD, fd=unbound.fileno()))
     with pytest.raises(OSError, match="cannot listen on fd://99999: Bad file descriptor"):
         open_socket(Listener(Kind.FD, fd=99_999))
+
+
+@pytest.mark.parametrize(
+    ("host", "family"), [("127.0.0.1", socket.AF_INET), ("0.0.0.0", socket.AF_INET), ("::", socket.AF_INET6)]
+)
+def test_where_a_descriptor_listens_can_be_told_before_it_is_taken(host: str, family: socket.AddressFamily) -> None:
+    with socket.create_server((host, 0), family=family) as inherited:
+        port = inherited.getsockname()[1]
+        told = inherited_url(Listener(Kind.FD, fd=inherited.fileno()))
+        assert told is not None
+        assert Listener.parse(told) == Listener(Kind.HTTP, host, port)
+        socket.create_connection((host, port)).close()  # it listens still
+
+
+def test_a_descriptor_of_a_unix_socket_has_no_url(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as inherited:
+        inherited.bind(str(tmp_path / "s"))
+        with pytest.raises(OSError, match="not a listening"):
+            inherited_url(Listener(Kind.FD, fd=inherited.fileno()))
+        inherited.listen()
+        assert inherited_url(Listener(Kind.FD, fd=inherited.fileno())) is None
+    with pytest.raises(OSError, match="cannot listen on fd://99999: Bad file descriptor"):
+        inherited_url(Listener(Kind.FD, fd=99_999))
 
 
 async def test_a_listener_that_cannot_be_opened_is_named_and_the_others_are_closed(tmp_path: Path) -> None:

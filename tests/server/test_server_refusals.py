@@ -15,7 +15,7 @@ from tests.conftest import ExpectedLogs
 from tests.support.server_kit import Message, answer, curl, exchange_raw, read_all, serving, sink
 
 SHORT = Limits(head_s=0.15, body_s=0.15, linger_s=0.2, drain_s=0.5, target_bytes=500)
-ID = re.compile(rb"\r\nx-request-id: ([a-z2-7]{8}-[a-z2-7]+)\r\n")
+ID = re.compile(rb"\r\nx-request-id: ([a-z2-7]{8}-[0-9a-f]+)\r\n")
 HOST = b"Host: box\r\n"
 SILENT = "/silent"
 

@@ -1,8 +1,9 @@
 """Room for new connections: kept ones that are idle give way, those in a request never; and what the log says of it."""
 
 import logging
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ import trio
 
 from edged.server import TLS
 from edged.server.tally import TELL_EVERY_S, Tally
-from tests.support.certificates import make_certificates
+from tests.support.certificates import Certificates, make_certificates
 from tests.support.server_kit import ANY, QUICK, Message, Running, answer, http2, read_all, serving
 
 TWO = replace(QUICK, connections=2)
@@ -85,6 +86,60 @@ async def test_half_a_head_does_not_give_way() -> None:
             assert b" 503 " in await read_all(new)
         await stream.send_all(b" HTTP/1.1\r\nHost: box\r\n\r\n")
         assert (await stream.receive_some()).startswith(b"HTTP/1.1 200 ")
+
+
+CROWDED = replace(QUICK, connections=6, connections_per_address=4, crowd=2, leaving=3)
+ATTACKERS = ("127.0.0.2", "127.0.0.3")
+
+
+@pytest.fixture
+def _loopback_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses of loopback are like others: a test has no others to come from."""
+    for module in ("serving", "peer"):
+        monkeypatch.setattr(f"edged.server.{module}.address_of", lambda peer: peer.getpeername()[0])
+
+
+async def come_from(address: str, running: Running) -> trio.SocketStream:
+    return await trio.open_tcp_stream("127.0.0.1", running.port, local_address=address)
+
+
+@pytest.mark.usefixtures("_loopback_counts")
+@pytest.mark.parametrize("octets", [b"", b"GET /", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\4" + bytes(5)])
+async def test_half_a_head_of_a_crowd_gives_way_when_there_is_no_room(
+    octets: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with serving(Slow(), limits=CROWDED) as running, AsyncExitStack() as held:
+        few = await held.enter_async_context(await come_from("127.0.0.9", running))
+        await few.send_all(b"GET ")
+        for address in ATTACKERS * 3:
+            stream = await held.enter_async_context(await come_from(address, running))
+            await stream.send_all(octets)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert running.server.counters.open == CROWDED.connections
+        honest = await held.enter_async_context(await come_from("127.0.1.1", running))
+        assert await ask(honest)
+        await few.send_all(b"/ HTTP/1.1\r\nHost: box\r\n\r\n")
+        assert (await few.receive_some()).startswith(b"HTTP/1.1 200 ")
+        assert (running.server.counters.slow, running.server.counters.failed) == (0, 0)
+    assert len([text for text in caplog.messages if "ended a connection without a whole request" in text]) == 1
+
+
+@pytest.mark.usefixtures("_loopback_counts")
+async def test_a_crowd_in_handshakes_gives_way_when_there_is_no_room(certificates: Certificates) -> None:
+    tls = TLS(certificates.server.certificate, certificates.server.private_key)
+    trust = ssl.create_default_context(cafile=str(certificates.authority))
+    async with (
+        serving(Slow(), [ANY.replace("http", "https")], tls=tls, limits=CROWDED) as running,
+        AsyncExitStack() as held,
+    ):
+        for address in ATTACKERS * 3:
+            await held.enter_async_context(await come_from(address, running))
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        plain = await held.enter_async_context(await come_from("127.0.1.1", running))
+        honest = trio.SSLStream(plain, trust, server_hostname="localhost", https_compatible=True)
+        await honest.send_all(GET % b"/")
+        assert (await honest.receive_some(1000)).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_an_idle_http2_connection_gives_way_with_a_goaway() -> None:

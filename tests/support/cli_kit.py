@@ -60,11 +60,16 @@ class RunningBox:
         return status
 
 
-def spawn(*arguments: str | Path) -> subprocess.Popen[str]:
-    """Start the program."""
+def spawn(*arguments: str | Path, pass_fds: Sequence[int] = ()) -> subprocess.Popen[str]:
+    """Start the program; it inherits `pass_fds`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EDGED_")}
     return subprocess.Popen(
-        [*PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [*PROGRAM, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        pass_fds=pass_fds,
     )
 
 

@@ -13,6 +13,7 @@ from edged.dicomweb.event_report import EVENT_TYPE_IDS
 from edged.dicomweb.parameters import Parameter, Style
 from edged.dicomweb.resources import RETRIEVE_CAPABILITIES, ROUTES, Route
 from edged.dicomweb.transfer_syntaxes import RETRIEVED, STORED
+from tests.support import user_agent_tables
 
 _STYLES = {Style.QUERY: "query", Style.HEADER: "header"}
 _TABLE = r"(?m)(^#+ {heading}\n\n(?:[^|#\n].*\n)*\n?)(?:\|.*\n)+"
@@ -102,6 +103,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "Transfer syntaxes": transfer_syntaxes,
     "Private event types": events,
     "Status codes of each transaction": statuses,
+    **user_agent_tables.TABLES,
 }
 """Heading, without its number, and table."""
 

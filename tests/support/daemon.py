@@ -46,6 +46,11 @@ class Daemon:
         return self._folder / "data"
 
     @property
+    def logged(self) -> str:
+        """What it has logged in all its lives."""
+        return (self._folder / "log").read_text()
+
+    @property
     def pid(self) -> int:
         """The process that runs now."""
         assert self._process is not None
@@ -149,16 +154,17 @@ async def peak_anonymous(pid: int) -> AsyncIterator[Peak]:
 
     async def sample() -> None:
         while True:
-            peak.mib = max(peak.mib, _anonymous_mib(pid))
+            peak.mib = max(peak.mib, anonymous_mib(pid))
             await trio.sleep(SAMPLE_S)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sample)
         yield peak
-        peak.mib = max(peak.mib, _anonymous_mib(pid))
+        peak.mib = max(peak.mib, anonymous_mib(pid))
         nursery.cancel_scope.cancel()
 
 
-def _anonymous_mib(pid: int) -> float:
+def anonymous_mib(pid: int) -> float:
+    """A process' RssAnon."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("RssAnon:")[2].split()[0]) / 1024

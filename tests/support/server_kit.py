@@ -15,11 +15,21 @@ import h2.connection
 import h2.events
 import trio
 
+from edged.http.origin_policy import OriginPolicy
 from edged.server import TLS, Application, Limits, Listener, Server
+from edged.server.answers import NO_ORIGINS
 
 Message = dict[str, Any]
 ANY = "http://127.0.0.1:0"
 QUICK = Limits(linger_s=0.5, drain_s=0.5)
+TO_HTTP2 = (
+    b"GET / HTTP/1.1\r\nHost: box\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    b"HTTP2-Settings: AAMAAABk\r\n\r\n"
+)
+TO_WEBSOCKET = (
+    b"GET / HTTP/1.1\r\nHost: box\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +60,15 @@ class Running:
 
 @asynccontextmanager
 async def serving(
-    app: Application, addresses: Sequence[str] = (ANY,), *, limits: Limits = QUICK, tls: TLS | None = None
+    app: Application,
+    addresses: Sequence[str] = (ANY,),
+    *,
+    limits: Limits = QUICK,
+    tls: TLS | None = None,
+    origins: OriginPolicy = NO_ORIGINS,
 ) -> AsyncIterator[Running]:
     """Serve `app` for the block, then shut down and wait for the end."""
-    server = Server(app, [Listener.parse(address) for address in addresses], tls=tls, limits=limits)
+    server = Server(app, [Listener.parse(address) for address in addresses], tls=tls, limits=limits, origins=origins)
     shutdown, ended = trio.Event(), trio.Event()
 
     async def run(*, task_status: trio.TaskStatus[list[Any]]) -> None:

@@ -23,6 +23,7 @@ from tests.support.server_kit import Message, Running, answer, read_all, serving
 SHORT = Limits(head_s=0.5, body_s=0.5, idle_s=2, write_s=2, linger_s=0.2, drain_s=1)
 PATIENT = Limits(linger_s=0.2, drain_s=0.5)
 END_S = 10
+HONEST_BYTES = 300_000
 PIECE, PIECES = bytes(1 << 16), 1024
 
 
@@ -61,6 +62,10 @@ class Sink:
             said = await read_all(stream)
         assert said.startswith(b"HTTP/1.1 200 OK\r\n"), said[:100]
         assert said.endswith(b"\r\n\r\n%d" % size)
+
+    async def ask_honestly(self) -> None:
+        """An honest request of some size."""
+        await self.upload(HONEST_BYTES)
 
     async def counters(self) -> dict[str, int]:
         """What the server has counted; this connection is one of the open ones."""

@@ -29,7 +29,7 @@ def stream() -> Iterator[io.StringIO]:
 def test_ids_are_new_and_short() -> None:
     made = [new_request_id() for _ in range(2000)]
     assert len(set(made)) == len(made)
-    assert all(re.fullmatch("[a-z2-7]{8}-[a-z2-7]{1,8}", each) for each in made)
+    assert all(re.fullmatch("[a-z2-7]{8}-[0-9a-f]{1,8}", each) for each in made)
 
 
 def test_the_current_one_ends_with_its_block() -> None:
