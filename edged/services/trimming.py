@@ -1,4 +1,7 @@
-"""Keeping the tables that only grow within their bounds (DESIGN §3): the event log, by age and by rows."""
+"""Keeping the tables that only grow within their bounds (DESIGN §3).
+
+The event log is trimmed by age and by rows, what happened to instances by rows.
+"""
 
 import logging
 from functools import partial
@@ -7,6 +10,7 @@ import trio
 
 from edged.store.errors import StoreError
 from edged.store.events import TRIM_EVENTS, trim_events
+from edged.store.history import TRIM_ENTRIES, trim_history
 from edged.store.store import Store
 from edged.telemetry.clock import Clock
 
@@ -21,6 +25,8 @@ async def keep_trimmed(store: Store, clock: Clock, keep_s: float) -> None:
         before = clock.wall() - keep_s if clock.trusted() else 0.0
         try:
             while await store.write(partial(trim_events, before=before)) == TRIM_EVENTS:
+                pass
+            while await store.write(trim_history) == TRIM_ENTRIES:
                 pass
         except StoreError as error:
             log.info("events could not be trimmed: %s", error)

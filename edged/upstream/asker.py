@@ -18,9 +18,10 @@ from edged.dicomweb.commitment_report import commitment_request, read_commitment
 from edged.dicomweb.representation import write_data_set
 from edged.http.retry_after import parse_retry_after
 from edged.store.commitments import asks, delete_ask, put_ask
-from edged.store.queue import Waiting, read_instance
+from edged.store.queue import read_instance
 from edged.store.records import Ask
 from edged.store.transaction import Transaction
+from edged.store.waiting import Waiting
 from edged.upstream.commitment_values import (
     Asked,
     Commitment,

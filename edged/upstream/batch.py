@@ -5,7 +5,7 @@ Pure: rows of the queue and the notebook in, a batch out.
 
 from collections.abc import Sequence
 
-from edged.store.queue import Waiting
+from edged.store.waiting import Waiting
 from edged.upstream.batch_size import BatchSize
 from edged.upstream.notes import Notebook
 

@@ -13,9 +13,10 @@ from itertools import groupby
 from edged.config import CredentialError
 from edged.config.choices import Proof
 from edged.store.errors import StoreError
-from edged.store.queue import Waiting, move, read_delivery, read_instance, waiting
+from edged.store.queue import move, read_delivery, read_instance
 from edged.store.records import Delivery, DeliveryState, Instance
 from edged.store.transaction import Transaction
+from edged.store.waiting import Waiting, waiting
 from edged.upstream.asker import Asker
 from edged.upstream.commitment_values import Commitment, CommitmentVerdict
 from edged.upstream.destination import Destination

@@ -16,9 +16,10 @@ import trio
 from edged.config import CredentialError
 from edged.services.retrieve import WebForm
 from edged.store.errors import InstanceGone, StoreError
-from edged.store.queue import Waiting, figures, read_delivery, read_instance, waiting
+from edged.store.queue import figures, read_delivery, read_instance
 from edged.store.records import DeliveryState
 from edged.store.transaction import Transaction
+from edged.store.waiting import Waiting, waiting
 from edged.telemetry.live import Phase
 from edged.upstream.batch import choose_batch, choose_probe
 from edged.upstream.connection import Client
