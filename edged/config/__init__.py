@@ -15,12 +15,14 @@ from edged.config.choices import (
     Proof,
     ReasonVerdict,
     Role,
+    SignatureAlgorithm,
     Transcode,
     Verify,
 )
 from edged.config.credentials import CredentialError, locate, missing_files, read_secret
 from edged.config.loading import ConfigError, default_settings, find, load, parse
 from edged.config.networks import Proxies
+from edged.config.rates import Rates, RateWindow
 from edged.config.remarks import remarks
 from edged.config.scrypt import PasswordHash
 from edged.config.settings import (
@@ -34,9 +36,12 @@ from edged.config.settings import (
     Notifications,
     Origin,
     Password,
+    Proxy,
+    Route,
     Settings,
     Store,
     Token,
+    When,
 )
 
 __all__ = [
@@ -62,13 +67,19 @@ __all__ = [
     "PasswordHash",
     "Proof",
     "Proxies",
+    "Proxy",
+    "RateWindow",
+    "Rates",
     "ReasonVerdict",
     "Role",
+    "Route",
     "Settings",
+    "SignatureAlgorithm",
     "Store",
     "Token",
     "Transcode",
     "Verify",
+    "When",
     "default_settings",
     "find",
     "load",

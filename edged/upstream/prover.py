@@ -113,7 +113,7 @@ class Prover:
         if Proof.DICOMWEB in kinds and self._asker.offered():
             if self._asker.full:
                 return False
-            await self._asker.ask(rows)
+            await self._asker.ask(rows[: self._destination.settings.commitment_instances])
             return True
         if Proof.SEARCH in kinds:
             await self._search(rows)
