@@ -3,11 +3,14 @@
 Pure: a response or a NoAnswer in, an Answer or a Silence out. Nothing is decided here.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from edged.dicom.reasons import reason_text
 from edged.dicomweb.store_report import Accepted, read_store_report
 from edged.upstream.message import NoAnswer, Response
+from edged.upstream.stow import Form
 from edged.upstream.verdict_values import Answer, Report, Silence
 
 TEXT_BYTES = 400
@@ -37,6 +40,18 @@ def silence_of(error: NoAnswer, elapsed_s: float) -> Silence:
         http2=error.http2,
         text=error.text,
     )
+
+
+def unsent_of(response: Response, forms: Sequence[Form]) -> frozenset[str]:
+    """The SOP Instance UIDs of which not every byte had left when the response was complete."""
+    if response.request_sent:
+        return frozenset()
+    left, unsent = response.sent_bytes, set()
+    for form in forms:
+        left -= form.length
+        if left < 0:
+            unsent.add(form.instance.sop_instance_uid)
+    return frozenset(unsent)
 
 
 class _Problem(msgspec.Struct):

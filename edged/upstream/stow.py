@@ -3,20 +3,40 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import uuid4
 
 from edged.http.multipart_writer import PART_TAIL, MultipartWriter
-from edged.services.retrieve import WebForm
+from edged.store.records import Instance
 from edged.upstream.message import Request
 
 _PART_HEAD = (("Content-Type", "application/dicom"),)
+
+
+class Form(Protocol):
+    """One instance as it leaves."""
+
+    @property
+    def number(self) -> int:
+        """The instance number."""
+
+    @property
+    def instance(self) -> Instance:
+        """What is stored; not what leaves, where that is another form of it."""
+
+    @property
+    def length(self) -> int:
+        """Bytes that `pieces` gives in all."""
+
+    def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
+        """Give the bytes from the start, again for each try; raises InstanceGone."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreBody:
     """Instances as one multipart/related payload; `length` in bytes."""
 
-    forms: Sequence[WebForm]
+    forms: Sequence[Form]
     writer: MultipartWriter
 
     @property
@@ -37,7 +57,7 @@ class StoreBody:
         yield self.writer.closing
 
 
-def store_request(forms: Sequence[WebForm], *, target: str, accept: str) -> Request:
+def store_request(forms: Sequence[Form], *, target: str, accept: str) -> Request:
     """Make the request: the media type quoted, the part's bare, one Accept (DICOM.md §4 "Sent")."""
     writer = MultipartWriter(f"edged-{uuid4().hex}")
     content_type = f'multipart/related; type="application/dicom"; boundary={writer.boundary}'

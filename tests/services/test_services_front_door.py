@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from edged.dicom.reasons import FailureReason
 from edged.services.bell import Bells
 from edged.services.destinations import Routes
-from edged.services.store_instance import Accepted, FrontDoor, Refused, Source
+from edged.services.routing import Everywhere, Source
+from edged.services.store_instance import Accepted, FrontDoor, Refused
 from edged.store.errors import StoreFailed
 from edged.store.instances import find_instance
 from edged.store.store import Store, open_store
@@ -35,7 +36,7 @@ FILES = [shipped(name) for name in ("MR_small_implicit.dcm", "MR_small_RLE.dcm",
 
 def door_of(store: Store) -> FrontDoor:
     clock = ManualClock()
-    return FrontDoor(store, Routes({}, ()), clock, conditions=Conditions(clock), bells=Bells())
+    return FrontDoor(store, Everywhere(Routes({}, ())), clock, conditions=Conditions(clock), bells=Bells())
 
 
 async def hand_in(door: FrontDoor, pieces: Sequence[bytes], source: Source = SOURCE) -> Accepted | Refused:
