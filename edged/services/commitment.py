@@ -7,6 +7,7 @@ before the grace is over: another intake may still be receiving it.
 
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 
 import trio
 from msgspec import structs
@@ -49,7 +50,13 @@ class CommitmentService:
     """Takes requests, decides them as proofs come in, keeps the results."""
 
     def __init__(
-        self, store: Store, settings: Commitment, clock: Clock, *, bells: Bells, witnesses: Mapping[int, Witness]
+        self,
+        store: Store,
+        settings: Commitment,
+        clock: Clock,
+        *,
+        bells: Bells,
+        witnesses: Mapping[int, Witness] = MappingProxyType({}),
     ) -> None:
         """`witnesses` are the destinations that can be asked now, by their ids."""
         self._witnesses = witnesses

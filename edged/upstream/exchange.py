@@ -11,33 +11,17 @@ import trio
 
 from edged.telemetry.live import Phase
 from edged.upstream.asking import Asking
+from edged.upstream.batch import Batch
+from edged.upstream.batch_context import context_of
 from edged.upstream.destination import Destination
 from edged.upstream.heard import answer_of, silence_of, unsent_of
 from edged.upstream.look import Looker
 from edged.upstream.message import NoAnswer
-from edged.upstream.stow import Form, store_request
+from edged.upstream.stow import store_body, store_request
 from edged.upstream.verdict_values import REPEATS, Answer, Context, Decision, Kind, Silence, Standing
 from edged.upstream.verdicts import decide
 
 _AT_ONCE = frozenset({Standing.ACCEPT_XML, Standing.NEW_CONNECTION, Standing.FOLLOW})
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one request carries."""
-
-    forms: tuple[Form, ...]
-    urgent: bool = False
-
-    @property
-    def numbers(self) -> dict[str, int]:
-        """The instance numbers by SOP Instance UID."""
-        return {form.instance.sop_instance_uid: form.number for form in self.forms}
-
-    @property
-    def size(self) -> int:
-        """Bytes of all instances."""
-        return sum(form.length for form in self.forms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +44,8 @@ class Exchange:
 
     async def send(self, batch: Batch) -> Exchanged:
         """Send a batch and say what became of it. Raises CredentialError and StoreError."""
-        context, target = self._context(batch), self._asking.target("/studies")
+        context = context_of(batch, self._destination, url=str(self._asking.endpoint))
+        target = self._asking.target("/studies")
         fresh, began = False, trio.current_time()
         while True:
             heard, phase, unsent = await self._ask(batch, target, fresh=fresh)
@@ -84,7 +69,8 @@ class Exchange:
         return replace(context, repeated=context.repeated + 1, tried_xml=tried_xml)
 
     async def _ask(self, batch: Batch, target: str, *, fresh: bool) -> tuple[Answer | Silence, Phase, frozenset[str]]:
-        request = store_request(batch.forms, target=target, accept=self._destination.accept)
+        body = store_body(batch.forms)
+        request = store_request(body, target=target, accept=self._destination.accept)
         began = trio.current_time()
         try:
             response = await self._asking.request(request, fresh=fresh, urgent=batch.urgent)
@@ -92,19 +78,7 @@ class Exchange:
             return silence_of(error, trio.current_time() - began), error.phase, frozenset()
         answer = answer_of(response, self._destination.box.clock.wall())
         phase = Phase.VERDICT if response.status < HTTPStatus.INTERNAL_SERVER_ERROR else Phase.HTTP
-        return answer, phase, unsent_of(response, batch.forms)
-
-    def _context(self, batch: Batch) -> Context:
-        """What the table needs to know; a refused credential has been renewed already, where that was possible."""
-        notebook = self._destination.notebook
-        settings = self._destination.settings
-        return Context(
-            histories={uid: notebook.history(number) for uid, number in batch.numbers.items()},
-            overrides={code: Kind(verdict.value) for code, verdict in settings.reasons.items()},
-            url=str(self._asking.endpoint),
-            refreshed=True,
-            batch_failures=max(notebook.of(number).failures for number in batch.numbers.values()),
-        )
+        return answer, phase, unsent_of(response, body.ends())
 
 
 def _again(decision: Decision) -> bool:

@@ -3,14 +3,13 @@
 Pure: a response or a NoAnswer in, an Answer or a Silence out. Nothing is decided here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import msgspec
 
 from edged.dicom.reasons import reason_text
 from edged.dicomweb.store_report import Accepted, read_store_report
 from edged.upstream.message import NoAnswer, Response
-from edged.upstream.stow import Form
 from edged.upstream.verdict_values import Answer, Report, Silence
 
 TEXT_BYTES = 400
@@ -42,16 +41,11 @@ def silence_of(error: NoAnswer, elapsed_s: float) -> Silence:
     )
 
 
-def unsent_of(response: Response, forms: Sequence[Form]) -> frozenset[str]:
-    """The SOP Instance UIDs of which not every byte had left when the response was complete."""
+def unsent_of(response: Response, ends: Iterable[tuple[str, int]]) -> frozenset[str]:
+    """The SOP Instance UIDs of which not every byte had left when the response was complete; `ends` as of StoreBody."""
     if response.request_sent:
         return frozenset()
-    left, unsent = response.sent_bytes, set()
-    for form in forms:
-        left -= form.length
-        if left < 0:
-            unsent.add(form.instance.sop_instance_uid)
-    return frozenset(unsent)
+    return frozenset(uid for uid, end in ends if end > response.sent_bytes)
 
 
 class _Problem(msgspec.Struct):

@@ -15,8 +15,9 @@ from edged.services.retrieve import WebForm
 from edged.store.errors import InstanceGone, StoreError
 from edged.store.waiting import Waiting
 from edged.telemetry.live import Phase
+from edged.upstream.batch import Batch
 from edged.upstream.destination import Destination
-from edged.upstream.exchange import Batch, Exchange, Exchanged
+from edged.upstream.exchange import Exchange, Exchanged
 from edged.upstream.forms import Forms
 from edged.upstream.lease import Leases
 from edged.upstream.look import Looker

@@ -1,6 +1,6 @@
 """The Store request of a batch (PS3.18 10.5): a body of known length that streams from the store."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
@@ -45,6 +45,14 @@ class StoreBody:
         head = len(self.writer.head(_PART_HEAD))
         return self.writer.content_length((head, form.length) for form in self.forms)
 
+    def ends(self) -> Iterator[tuple[str, int]]:
+        """Yield for each instance how many bytes of the payload have left when all of it has."""
+        head, end = len(self.writer.head(_PART_HEAD)), 0
+        for form in self.forms:
+            end += head + form.length
+            yield form.instance.sop_instance_uid, end
+            end += len(PART_TAIL)
+
     async def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
         """Give the payload from its start; raises InstanceGone."""
         head = self.writer.head(_PART_HEAD)
@@ -57,8 +65,12 @@ class StoreBody:
         yield self.writer.closing
 
 
-def store_request(forms: Sequence[Form], *, target: str, accept: str) -> Request:
+def store_body(forms: Sequence[Form]) -> StoreBody:
+    """Make the payload of a request, with a boundary of its own."""
+    return StoreBody(forms, MultipartWriter(f"edged-{uuid4().hex}"))
+
+
+def store_request(body: StoreBody, *, target: str, accept: str) -> Request:
     """Make the request: the media type quoted, the part's bare, one Accept (DICOM.md §4 "Sent")."""
-    writer = MultipartWriter(f"edged-{uuid4().hex}")
-    content_type = f'multipart/related; type="application/dicom"; boundary={writer.boundary}'
-    return Request("POST", target, (("content-type", content_type), ("accept", accept)), StoreBody(forms, writer))
+    content_type = f'multipart/related; type="application/dicom"; boundary={body.writer.boundary}'
+    return Request("POST", target, (("content-type", content_type), ("accept", accept)), body)
