@@ -168,7 +168,7 @@ HISTORY = Table(
     "history",
     "instance number u64, entry number u64",
     "records.HistoryEntry",
-    "500,000",
+    "200,000",
     "what happened to an instance and its record no longer tells; it may be gone",
     since=2,
 )
@@ -214,7 +214,7 @@ TABLES = (
 MAX_EVENTS = 1_000_000
 MAX_REQUESTS = 100_000
 MAX_OPEN_REQUESTS = 1_000
-MAX_HISTORY = 500_000
+MAX_HISTORY = 200_000
 
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")

@@ -65,11 +65,11 @@ class Asking:
 
 def asking_for(destination: Destination, client: Client) -> Asking:
     """Return the way to ask a destination."""
-    settings = destination.settings
+    credentials = credentials_for(destination)
     return Asking(
         client,
-        settings.headers,
-        credentials=credentials_for(settings),
+        destination.settings.headers,
+        credentials=credentials,
         pace=pace_keeper_for(destination),
-        redactor=redactor_for(settings),
+        redactor=redactor_for(destination, credentials),
     )

@@ -7,7 +7,8 @@ restart. Whoever asks does not know of which kind a credential is.
 from base64 import b64encode
 from typing import Protocol
 
-from edged.config import Auth, AuthKind, Destination, read_secret
+from edged.config import Auth, AuthKind, read_secret
+from edged.upstream.destination import Destination
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -46,6 +47,6 @@ class FromFiles:
         return await self.fields() != fields
 
 
-def credentials_for(settings: Destination) -> Credentials:
+def credentials_for(destination: Destination) -> Credentials:
     """Return the credentials of a destination."""
-    return FromFiles(settings.auth)
+    return FromFiles(destination.settings.auth)

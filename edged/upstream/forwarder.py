@@ -37,9 +37,8 @@ async def forward(routes: Routes, destinations: tuple[Settings, ...], box: Surro
 
 
 async def _run(destination: Destination) -> None:
-    settings = destination.settings
-    reached = client_settings(settings, destination.box.connector)
-    async with open_client(Endpoint.parse(settings.url), reached) as client:
+    endpoint = Endpoint.parse(destination.settings.url)
+    async with open_client(endpoint, client_settings(destination)) as client:
         await _work(destination, client)
 
 

@@ -3,10 +3,9 @@
 The settings have been judged; files that they name are opened when the client is made.
 """
 
-from edged.config import Destination as Settings
 from edged.config.choices import HTTPVersion
 from edged.upstream.connection import ClientSettings, HttpChoice
-from edged.upstream.dial import Connector
+from edged.upstream.destination import Destination
 from edged.upstream.tls import TLSSettings
 
 PROVING_CONNECTIONS = 2
@@ -19,8 +18,9 @@ _CHOICES = {
 }
 
 
-def client_settings(settings: Settings, connector: Connector) -> ClientSettings:
+def client_settings(destination: Destination) -> ClientSettings:
     """Return how to reach a destination."""
+    settings, connector = destination.settings, destination.box.connector
     tls = TLSSettings(settings.tls.ca, settings.tls.certificate, settings.tls.private_key)
     connections = settings.parallel + PROVING_CONNECTIONS
     return ClientSettings(http=_CHOICES[settings.http], tls=tls, max_connections=connections, connector=connector)

@@ -6,7 +6,8 @@ event, the history or the log, has passed through here.
 
 from typing import Protocol
 
-from edged.config import Destination
+from edged.upstream.credentials import Credentials
+from edged.upstream.destination import Destination
 
 
 class Redactor(Protocol):
@@ -24,7 +25,7 @@ class Plain:
         return said
 
 
-def redactor_for(settings: Destination) -> Redactor:
+def redactor_for(destination: Destination, credentials: Credentials) -> Redactor:
     """Return the redactor of a destination."""
-    del settings  # nothing is known of them yet
+    del destination, credentials  # nothing is known of their secrets yet
     return Plain()
