@@ -12,6 +12,7 @@ from msgspec import structs
 from edged.app.background import keep_going, tell_failure, tell_paused, while_it_writes
 from edged.app.disk import tell_allocation
 from edged.app.limits import limits_of, server_limits
+from edged.app.tuning import Reread, keep_tuned
 from edged.config import ConfigError, Settings, contradictions_of_descriptors
 from edged.config.choices import ClientCertificate, Evidence
 from edged.http.origin_policy import OriginPolicy
@@ -32,6 +33,7 @@ from edged.services.journal import Journal
 from edged.services.notifications import NotificationService
 from edged.services.repair import Repairer
 from edged.services.retention import Retention
+from edged.services.routing import routing_for
 from edged.services.scrub import Scrub
 from edged.services.state import StateService
 from edged.services.store_instance import FrontDoor
@@ -60,6 +62,7 @@ class Parts:
     bells: Bells
     door: FrontDoor
     filling: Filling
+    surroundings: Surroundings
     commitment: CommitmentService
     state: StateService
     audit: Audit
@@ -75,11 +78,13 @@ async def serve(
     shutdown: trio.Event,
     *,
     reload: Bell | None = None,
+    reread: Reread | None = None,
     task_status: trio.TaskStatus[Parts] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run a box until `shutdown` is set; `started` gets its parts once it serves, `reload` asks for new certificates.
+    """Run a box until `shutdown` is set; `started` gets its parts once it serves.
 
-    Raises ConfigError, StoreError, ListenerError and OSError when it cannot start.
+    `reload` asks for new certificates, and for what `reread` gives of the settings. Raises ConfigError, StoreError,
+    ListenerError and OSError when it cannot start.
     """
     _require_secured(settings)
     clock = SystemClock(settings.box.clock)
@@ -98,12 +103,15 @@ async def serve(
         pages = OriginPolicy(settings.origin.cors)
         server = Server(application, _listeners(settings), tls=_tls(settings), limits=limits, origins=pages)
         async with trio.open_nursery() as background:
+            asked = reload or Bell()
             for job in (journal.keep, *_jobs(parts)):
                 background.start_soon(keep_going, job, parts.conditions)
             if server.certificates is not None:
-                asked = (reload or Bell()).wait
-                keep = partial(server.certificates.keep, parts.conditions, parts.live, clock, asked=asked)
+                keep = partial(server.certificates.keep, parts.conditions, parts.live, clock, asked=asked.wait)
                 background.start_soon(keep_going, keep, parts.conditions)
+            if reread is not None:
+                tuned = partial(keep_tuned, reread, asked, box=parts.surroundings, conditions=parts.conditions)
+                background.start_soon(keep_going, tuned, parts.conditions)
             async with trio.open_nursery() as serving:
                 bound = await serving.start(server.run, shutdown)
                 base = settings.origin.base_path.rstrip("/")
@@ -117,9 +125,12 @@ async def assemble(settings: Settings, store: Store, clock: Clock) -> Parts:
     """Make the parts of a box over its open store."""
     routes = await load_routes(store, settings.destinations)
     conditions, live, bells = Conditions(clock), Live(), Bells()
-    door = FrontDoor(store, routes, clock, conditions=conditions, bells=bells)
+    routing = routing_for(routes, settings.routes)
+    door = FrontDoor(store, routing, clock, conditions=conditions, bells=bells)
     door.duplicate = settings.store.duplicate
     door.max_instance_bytes = settings.origin.max_instance_bytes
+    box = Surroundings(store, clock, live=live, conditions=conditions, bells=bells)
+    box.reconcile = settings.store.reconcile
     return Parts(
         settings=settings,
         store=store,
@@ -130,7 +141,8 @@ async def assemble(settings: Settings, store: Store, clock: Clock) -> Parts:
         bells=bells,
         door=door,
         filling=Filling(store, clock, conditions, live=live),
-        commitment=CommitmentService(store, settings.commitment, clock, bells=bells),
+        surroundings=box,
+        commitment=CommitmentService(store, settings.commitment, clock, bells=bells, witnesses=box.witnesses),
         state=StateService(store, settings, routes, clock=clock, live=live),
         audit=Audit(settings.box.data_dir, settings.access, clock=clock, conditions=conditions),
     )
@@ -168,16 +180,16 @@ def application_of(parts: Parts, handlers: Mapping[str, Handler]) -> Application
 def _jobs(parts: Parts) -> list[Callable[[], Awaitable[None]]]:
     """What a box does in the background, each for ever."""
     settings, store, clock = parts.settings, parts.store, parts.clock
-    box = Surroundings(store, clock, live=parts.live, conditions=parts.conditions, bells=parts.bells)
+    box = parts.surroundings
     repairer = Repairer(store, clock, parts.bells, holders=box.holders)
     writing: list[Callable[[], Awaitable[None]]] = [
         store.keep_swept,
-        partial(keep_trimmed, store, clock, settings.notifications.keep_s),
+        partial(keep_trimmed, store, clock, keep_s=settings.notifications.keep_s, memory=settings.commitment.memory),
         parts.commitment.keep_deciding,
     ]
     if settings.commitment.evidence is not Evidence.LOCAL:
-        keep_s, remember = settings.store.keep_committed_s, settings.store.remember
-        writing.append(Retention(store, clock, parts.filling.drained, keep_s=keep_s, remember=remember).keep)
+        told, reprovers = parts.filling.drained, box.reprovers
+        writing.append(Retention(store, clock, settings.store, told=told, reprovers=reprovers).keep)
     scrub = Scrub(store, clock, parts.conditions, bells=parts.bells, repairer=repairer)
     parts.door.mender = scrub
     forwarding = partial(forward, parts.routes, settings.destinations, box)

@@ -17,6 +17,7 @@ import trio
 
 from edged.app.box import Parts, control_socket, serve
 from edged.app.memory import keep_freed_memory
+from edged.app.tuning import Reread
 from edged.config import Settings
 from edged.services.bell import Bell
 from edged.store.errors import StoreError
@@ -32,8 +33,8 @@ STATUS_LEAST_S = 0.5
 _PROBE = b"GET %s/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
-async def run_daemon(settings: Settings, say: Callable[[str], None]) -> None:
-    """Run a box until SIGTERM or SIGINT; `say` gets the lines that scripts wait for."""
+async def run_daemon(settings: Settings, say: Callable[[str], None], *, reread: Reread | None = None) -> None:
+    """Run a box until SIGTERM or SIGINT; `say` gets the lines that scripts wait for, `reread` the settings again."""
     keep_freed_memory()
     notifier = sdnotify.SystemdNotifier()
     shutdown, reload = trio.Event(), Bell()
@@ -41,7 +42,7 @@ async def run_daemon(settings: Settings, say: Callable[[str], None]) -> None:
         nursery.start_soon(_until_signalled, shutdown, notifier, nursery.cancel_scope)
         nursery.start_soon(_ring_at_hangup, reload)
         async with trio.open_nursery() as running:
-            parts: Parts = await running.start(partial(serve, settings, shutdown, reload=reload))
+            parts: Parts = await running.start(partial(serve, settings, shutdown, reload=reload, reread=reread))
             gc.freeze()  # what is there now stays: else every full collection walks it, a tenth of the work
             for url in parts.urls:
                 say(f"listening on {url}")
@@ -72,7 +73,7 @@ async def _until_signalled(
 async def _ring_at_hangup(reload: Bell) -> None:
     with trio.open_signal_receiver(signal.SIGHUP) as signals:
         async for _ in signals:
-            log.info("signal SIGHUP: certificates are loaded again; the configuration is read at the start only")
+            log.info("signal SIGHUP: certificates are loaded again, and of the configuration the rates")
             reload.ring()
 
 

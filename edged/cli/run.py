@@ -8,7 +8,7 @@ import click
 import trio
 
 from edged.app.daemon import run_daemon
-from edged.cli.settings import fail, settings_for
+from edged.cli.settings import fail, reread, settings_for
 from edged.config import ConfigError, remarks
 from edged.server import ListenerError
 from edged.store.errors import StoreError
@@ -25,7 +25,9 @@ def command(config: Path | None, log_level: str) -> None:
     for remark in remarks(settings):
         logging.getLogger(__name__).info("%s", remark)
     try:
-        trio.run(partial(run_daemon, settings, click.echo), strict_exception_groups=True)
+        trio.run(
+            partial(run_daemon, settings, click.echo, reread=partial(reread, config)), strict_exception_groups=True
+        )
     except* ConfigError as group:
         fail(2, *(line for error in _leaves(group) for line in str(error).splitlines()))
     except* (StoreError, ListenerError, OSError) as group:

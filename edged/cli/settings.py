@@ -16,6 +16,12 @@ def fail(status: int, *lines: str) -> NoReturn:
     sys.exit(status)
 
 
+def reread(config: Path | None) -> Settings:
+    """Read the settings as `settings_for` does, for a daemon that runs. Raises ConfigError."""
+    path = find(config)
+    return load(path) if path is not None else default_settings()
+
+
 def settings_for(config: Path | None) -> Settings:
     """Return the settings of the named file, of the one that is found, or the defaults; ends with 2 if they are bad."""
     path = find(config)

@@ -16,12 +16,14 @@ from edged.config.choices import (
     Proof,
     ReasonVerdict,
     Role,
+    SignatureAlgorithm,
     Transcode,
     Verify,
 )
 from edged.config.credentials import CredentialError, locate, missing_files, read_secret
 from edged.config.loading import ConfigError, default_settings, find, load, parse
 from edged.config.networks import Proxies
+from edged.config.rates import Rates, RateWindow
 from edged.config.remarks import remarks
 from edged.config.scrypt import PasswordHash
 from edged.config.settings import (
@@ -35,9 +37,12 @@ from edged.config.settings import (
     Notifications,
     Origin,
     Password,
+    Proxy,
+    Route,
     Settings,
     Store,
     Token,
+    When,
 )
 
 __all__ = [
@@ -63,13 +68,19 @@ __all__ = [
     "PasswordHash",
     "Proof",
     "Proxies",
+    "Proxy",
+    "RateWindow",
+    "Rates",
     "ReasonVerdict",
     "Role",
+    "Route",
     "Settings",
+    "SignatureAlgorithm",
     "Store",
     "Token",
     "Transcode",
     "Verify",
+    "When",
     "contradictions_of_descriptors",
     "default_settings",
     "find",

@@ -7,6 +7,7 @@ that is only the consequence of another helps nobody.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from msgspec import structs
 
@@ -117,6 +118,8 @@ def _destinations(settings: Settings) -> Iterator[str]:
         place = f"destination[{destination.name}]"
         yield from (f"{place}.auth.{problem}" for problem in _auth(destination))
         yield from (f"{place}.tls.{problem}" for problem in _tls(destination))
+        yield from (f"{place}.proxy.{problem}" for problem in _proxy(destination))
+        yield from (f"{place}.{problem}" for problem in _header_files(destination))
 
 
 def _no_word_is_taken_back(settings: Settings) -> Iterator[str]:
@@ -125,28 +128,63 @@ def _no_word_is_taken_back(settings: Settings) -> Iterator[str]:
         yield 'store.duplicate: "replace" would break what commitment.evidence = "local" promises; use "keep-both"'
 
 
+_NEEDED: Mapping[AuthKind, frozenset[str]] = MappingProxyType(
+    {
+        AuthKind.NONE: frozenset(),
+        AuthKind.BASIC: frozenset({"username", "password_file"}),
+        AuthKind.BEARER: frozenset({"token_file"}),
+        AuthKind.OAUTH2: frozenset({"token_url", "client_id", "client_secret_file"}),
+        AuthKind.JWT: frozenset({"token_url", "issuer", "key_file"}),
+        AuthKind.MTLS: frozenset(),
+    }
+)
+_USEFUL: Mapping[AuthKind, frozenset[str]] = MappingProxyType(
+    {
+        AuthKind.OAUTH2: frozenset({"scope", "audience", "resource"}),
+        AuthKind.JWT: frozenset({"scope", "audience", "resource", "client_id", "subject", "key_id", "algorithm"}),
+    }
+)
+
+
 def _auth(destination: Destination) -> Iterator[str]:
     auth = destination.auth
-    given = {
-        "username": auth.username,
-        "password_file": auth.password_file,
-        "token_file": auth.token_file,
-    }
-    needed = {
-        AuthKind.NONE: set[str](),
-        AuthKind.BASIC: {"username", "password_file"},
-        AuthKind.BEARER: {"token_file"},
-    }[auth.kind]
-    for key, value in given.items():
+    needed, useful = _NEEDED[auth.kind], _USEFUL.get(auth.kind, frozenset())
+    for key in (field for field in auth.__struct_fields__ if field != "kind"):
+        value = getattr(auth, key)
         if key in needed and value is None:
             yield f'{key}: must be given with kind = "{auth.kind}"'
-        if key not in needed and value is not None:
+        if key not in needed | useful and value is not None:
             yield f'{key}: has no meaning with kind = "{auth.kind}"'
+    if auth.kind is AuthKind.MTLS and destination.tls.certificate is None:
+        yield 'kind: "mtls" needs the certificate of [destination.tls]'
+
+
+def _proxy(destination: Destination) -> Iterator[str]:
+    proxy = destination.proxy
+    if proxy.url is None and (proxy.username is not None or proxy.password_file is not None):
+        yield "url: must be given with a username or a password_file"
+    if (proxy.username is None) != (proxy.password_file is None):
+        yield "username: belongs together with password_file; one of them is missing"
+
+
+def _header_files(destination: Destination) -> Iterator[str]:
+    names = [name for name, _ in (*destination.headers, *destination.header_files)]
+    for name in _repeated(names):
+        yield f"header_files: {name} is given more than once"
+
+
+def _routes(settings: Settings) -> Iterator[str]:
+    known = {destination.name for destination in settings.destinations}
+    for name in _repeated(route.name for route in settings.routes):
+        yield f"route[{name}]: the name is used more than once"
+    for route in settings.routes:
+        for name in sorted(set(route.to or ()) - known):
+            yield f"route[{route.name}].to: there is no [[destination]] {name}"
 
 
 def _tls(destination: Destination) -> Iterator[str]:
     tls = destination.tls
-    given = [name for name in ("ca", "certificate", "private_key") if getattr(tls, name) is not None]
+    given = [name for name in ("ca", "certificate", "private_key", "pin") if getattr(tls, name)]
     if given and destination.url.startswith("http:"):
         yield f"{given[0]}: has no meaning for {destination.url}, which is not https"
     elif (tls.certificate is None) != (tls.private_key is None):
@@ -164,4 +202,5 @@ _CHECKS: tuple[tuple[frozenset[str], Callable[[Settings], Iterator[str]]], ...] 
     (frozenset({"access"}), _credentials_differ),
     (frozenset({"store", "commitment"}), _no_word_is_taken_back),
     (frozenset(), _destinations),
+    (frozenset({"destination"}), _routes),
 )

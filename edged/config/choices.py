@@ -1,8 +1,8 @@
 """The words that a setting may be one of.
 
 One enumeration per setting with a closed list; its values are what stands in the file, its order is
-the order in the documentation. A word whose part of edged does not exist yet is not here but in
-`unavailable`, so that it can never be taken for a choice.
+the order in the documentation. A word whose part of edged does not exist yet stands in `unavailable`
+too, or there alone, so that it can never be taken for a choice.
 """
 
 from enum import StrEnum
@@ -68,18 +68,30 @@ class AuthKind(StrEnum):
     NONE = "none"
     BASIC = "basic"
     BEARER = "bearer"
+    OAUTH2 = "oauth2"
+    JWT = "jwt"
+    MTLS = "mtls"
+
+
+class SignatureAlgorithm(StrEnum):
+    """`destination.auth.algorithm`: how the box signs who it is (RFC 7518 3.1)."""
+
+    RS256 = "RS256"
+    ES256 = "ES256"
 
 
 class Transcode(StrEnum):
     """`destination.transcode`: whether compressed pixel data may leave in another transfer syntax."""
 
     NO = "no"
+    EXPLICIT = "explicit"
 
 
 class Verify(StrEnum):
     """`destination.verify`: what is compared when a destination says that it has an instance already."""
 
     METADATA = "metadata"
+    RETRIEVE = "retrieve"
 
 
 class ReasonVerdict(StrEnum):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from edged.config.keys import FileKey, Table, Tables, entries
+from edged.config.keys import FileKey, FilesKey, Table, Tables, entries
 from edged.config.settings import Settings
 
 _LONGEST_SECRET_BYTES = 64 * 1024  # a bearer token of several KiB is seen in the wild
@@ -59,6 +59,8 @@ def _files(section: msgspec.Struct, prefix: str = "") -> Iterator[tuple[str, Pat
         match entry.mark:
             case FileKey() if value is not None:
                 yield place, value
+            case FilesKey():
+                yield from ((f"{place}.{key}", path) for key, path in value)
             case Table():
                 yield from _files(value, f"{place}.")
             case Tables(_, _, label):

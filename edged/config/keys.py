@@ -1,8 +1,8 @@
 """How a setting says what it is called in the file and what it may be.
 
-Every field of a settings struct is annotated with one of four marks: `Key` (a value and its reader),
-`FileKey` (a file, or a systemd credential by name), `Table` (a section) or `Tables` (a repeated
-section). That annotation is the only place where a key is declared: the reader, the list of known
+Every field of a settings struct is annotated with one of five marks: `Key` (a value and its reader),
+`FileKey` (a file, or a systemd credential by name), `FilesKey` (a table of such), `Table` (a section) or
+`Tables` (a repeated section). That annotation is the only place where a key is declared: the reader, the list of known
 keys and the check of the documentation all walk it.
 """
 
@@ -34,6 +34,14 @@ class FileKey:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesKey:
+    """A table of files: `read` takes the table and gives its keys, as they are to be, in order; raises ValueError."""
+
+    name: str
+    read: Callable[[object], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A section of its own."""
 
@@ -50,7 +58,7 @@ class Tables:
     label: str = "name"
 
 
-Mark = Key | FileKey | Table | Tables
+Mark = Key | FileKey | FilesKey | Table | Tables
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from edged.config.credentials import locate
-from edged.config.keys import Entry, FileKey, Key, Table, Tables, entries
+from edged.config.keys import Entry, FileKey, FilesKey, Key, Table, Tables, entries
 from edged.config.settings import Settings
 from edged.config.unavailable import unavailable_keys, unavailable_words
 
@@ -64,10 +64,14 @@ class Reader:
     def _fields(self, kind: type[msgspec.Struct], table: dict[str, object], place: _Place) -> dict[str, Any]:
         """Read the keys of a section: what is good of them, by the name of the field."""
         known = {entry.mark.name: entry for entry in entries(kind)}
+        later = unavailable_keys(place.section)
         fields = {}
         for name, value in table.items():
+            if name in later:
+                self._not_available(value, place.at(name))
+                continue
             if name not in known:
-                self._unknown(name, value, place=place, known=list(known))
+                self._unknown(name, place=place, known=[*known, *later])
                 continue
             before = len(self.problems)
             read = self._value(known[name], value, place.at(name))
@@ -84,6 +88,8 @@ class Reader:
                 return self._plain(read, value, place, secret=secret)
             case FileKey():
                 return self._plain(self._file, value, place)
+            case FilesKey(_, keys):
+                return self._plain(lambda table: self._files(keys(table), table), value, place)
             case Table(_, kind):
                 return self._section(kind, value, place)
             case Tables():
@@ -101,6 +107,10 @@ class Reader:
 
     def _file(self, value: object) -> Path | None:
         return None if value == "" else locate(value, self._env)
+
+    def _files(self, keys: tuple[str, ...], table: object) -> tuple[tuple[str, Path], ...]:
+        assert isinstance(table, dict)
+        return tuple((key, locate(value, self._env)) for key, value in zip(keys, table.values(), strict=True))
 
     def _section(self, kind: type[S], value: object, place: _Place) -> S | None:
         """Read one section; None when anything in it is wrong."""
@@ -122,17 +132,16 @@ class Reader:
         ]
         return tuple(section for section in read if section is not None)
 
-    def _unknown(self, name: str, value: object, *, place: _Place, known: list[str]) -> None:
-        shown = place.at(name).shown
-        later = unavailable_keys(place.section)
-        if name in later:
-            if value != "":
-                self.problems.append(f"{shown}: {NOT_AVAILABLE}")
-            return
-        nearest = difflib.get_close_matches(name, known + later, n=1, cutoff=0.0)
+    def _unknown(self, name: str, *, place: _Place, known: list[str]) -> None:
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
         where = f"[{place.section}]" if place.section else "the file"
         hint = f"the nearest in {where} is {nearest[0]}" if nearest else f"there are none in {where}"
-        self.problems.append(f"{shown}: unknown key; {hint}")
+        self.problems.append(f"{place.at(name).shown}: unknown key; {hint}")
+
+    def _not_available(self, value: object, place: _Place) -> None:
+        """Refuse what the contract promises for later, unless it says that it is not used."""
+        if value != "":
+            self.problems.append(f"{place.shown}: {NOT_AVAILABLE}")
 
 
 def _label(mark: Tables, table: object, number: int) -> str:

@@ -26,11 +26,14 @@ from edged.config.choices import (
     Proof,
     ReasonVerdict,
     Role,
+    SignatureAlgorithm,
     Transcode,
     Verify,
 )
-from edged.config.keys import FileKey, Key, Table, Tables
+from edged.config.keys import FileKey, FilesKey, Key, Table, Tables
 from edged.config.networks import Proxies, host_names, origins, proxies
+from edged.config.rates import Rates, rates
+from edged.config.rules import Patterns, attribute_patterns, destination_names, patterns
 from edged.config.scrypt import PasswordHash
 from edged.config.units import DAY, GIB, KIB, MIB, MINUTE, read_duration
 
@@ -111,6 +114,7 @@ class Store(Struct, frozen=True, kw_only=True):
     keep_committed_s: Annotated[float, Key("keep_committed", read_duration)] = 7 * DAY
     duplicate: Annotated[Duplicate, Key("duplicate", values.choice(Duplicate))] = Duplicate.REFUSE
     remember: Annotated[int, Key("remember", values.whole(0, 100_000_000))] = 1_000_000
+    reconcile: Annotated[float, Key("reconcile", values.share)] = 0.01
 
 
 class Auth(Struct, frozen=True, kw_only=True):
@@ -120,6 +124,17 @@ class Auth(Struct, frozen=True, kw_only=True):
     username: Annotated[str | None, Key("username", values.text)] = None
     password_file: Annotated[Path | None, FileKey("password_file")] = None
     token_file: Annotated[Path | None, FileKey("token_file")] = None
+    token_url: Annotated[str | None, Key("token_url", values.optional_url)] = None
+    client_id: Annotated[str | None, Key("client_id", values.text)] = None
+    client_secret_file: Annotated[Path | None, FileKey("client_secret_file")] = None
+    scope: Annotated[str | None, Key("scope", values.text)] = None
+    audience: Annotated[str | None, Key("audience", values.text)] = None
+    resource: Annotated[str | None, Key("resource", values.text)] = None
+    key_file: Annotated[Path | None, FileKey("key_file")] = None
+    key_id: Annotated[str | None, Key("key_id", values.text)] = None
+    issuer: Annotated[str | None, Key("issuer", values.text)] = None
+    subject: Annotated[str | None, Key("subject", values.text)] = None
+    algorithm: Annotated[SignatureAlgorithm | None, Key("algorithm", values.choice(SignatureAlgorithm))] = None
 
 
 class DestinationTLS(Struct, frozen=True, kw_only=True):
@@ -128,6 +143,15 @@ class DestinationTLS(Struct, frozen=True, kw_only=True):
     ca: Annotated[Path | None, FileKey("ca")] = None
     certificate: Annotated[Path | None, FileKey("certificate")] = None
     private_key: Annotated[Path | None, FileKey("private_key")] = None
+    pin: Annotated[tuple[str, ...], Key("pin", values.fingerprints)] = ()
+
+
+class Proxy(Struct, frozen=True, kw_only=True):
+    """[destination.proxy]: an HTTP proxy on the way to a destination. `url` None: there is none."""
+
+    url: Annotated[str | None, Key("url", values.optional_url)] = None
+    username: Annotated[str | None, Key("username", values.text)] = None
+    password_file: Annotated[Path | None, FileKey("password_file")] = None
 
 
 class Destination(Struct, frozen=True, kw_only=True):
@@ -138,19 +162,43 @@ class Destination(Struct, frozen=True, kw_only=True):
     http: Annotated[HTTPVersion, Key("http", values.choice(HTTPVersion))] = HTTPVersion.AUTO
     parallel: Annotated[int, Key("parallel", values.whole(1, 64))] = 4
     commitment: Annotated[tuple[Proof, ...], Key("commitment", values.choices(Proof, least=1))] = (Proof.DICOMWEB,)
+    commitment_instances: Annotated[int, Key("commitment_instances", values.whole(1, 20_000))] = 500
     required: Annotated[bool, Key("required", values.boolean)] = True
     visible_within_s: Annotated[float, Key("visible_within", read_duration)] = 15 * MINUTE
+    rate: Annotated[Rates, Key("rate", rates)] = ()
     batch_instances: Annotated[int, Key("batch_instances", values.whole(1, 1000))] = 64
     batch_bytes: Annotated[int, Key("batch_bytes", values.size(64 * KIB))] = 64 * MIB
     batch_seconds: Annotated[float, Key("batch_seconds", read_duration)] = 5.0
     max_instance_bytes: Annotated[int | None, Key("max_instance", values.optional_size(1))] = None
     max_request_bytes: Annotated[int | None, Key("max_request", values.optional_size(1))] = None
     headers: Annotated[tuple[tuple[str, str], ...], Key("headers", values.headers)] = ()
+    header_files: Annotated[tuple[tuple[str, Path], ...], FilesKey("header_files", values.header_names)] = ()
     transcode: Annotated[Transcode, Key("transcode", values.choice(Transcode))] = Transcode.NO
     verify: Annotated[Verify, Key("verify", values.choice(Verify))] = Verify.METADATA
     reasons: Annotated[Mapping[int, ReasonVerdict], Key("reasons", values.reasons)] = MappingProxyType({})
     auth: Annotated[Auth, Table("auth", Auth)] = Auth()
     tls: Annotated[DestinationTLS, Table("tls", DestinationTLS)] = DestinationTLS()
+    proxy: Annotated[Proxy, Table("proxy", Proxy)] = Proxy()
+
+
+class When(Struct, frozen=True, kw_only=True):
+    """[route.when]: what an instance must be for a rule to hold; what is None is not looked at."""
+
+    modality: Annotated[Patterns | None, Key("modality", patterns)] = None
+    called_ae: Annotated[Patterns | None, Key("called_ae", patterns)] = None
+    source: Annotated[Patterns | None, Key("source", patterns)] = None
+    sop_class: Annotated[Patterns | None, Key("sop_class", patterns)] = None
+    attribute: Annotated[Mapping[str, Patterns], Key("attribute", attribute_patterns)] = MappingProxyType({})
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """[[route]]: where instances of some kind go, and how. `to` None: to every destination."""
+
+    name: Annotated[str, Key("name", values.name)]
+    to: Annotated[tuple[str, ...] | None, Key("to", destination_names)] = None
+    urgent: Annotated[bool, Key("urgent", values.boolean)] = False
+    hold: Annotated[bool, Key("hold", values.boolean)] = False
+    when: Annotated[When, Table("when", When)] = When()
 
 
 class Commitment(Struct, frozen=True, kw_only=True):
@@ -164,6 +212,7 @@ class Commitment(Struct, frozen=True, kw_only=True):
     )
     grace_s: Annotated[float, Key("grace", read_duration)] = 10 * MINUTE
     keep_results_s: Annotated[float, Key("keep_results", read_duration)] = 90 * DAY
+    memory: Annotated[int, Key("memory", values.whole(0, 100_000_000))] = 10_000_000
 
 
 class Notifications(Struct, frozen=True, kw_only=True):
@@ -184,6 +233,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     access: Annotated[Access, Table("access", Access)] = Access()
     store: Annotated[Store, Table("store", Store)] = Store()
     destinations: Annotated[tuple[Destination, ...], Tables("destination", Destination)] = ()
+    routes: Annotated[tuple[Route, ...], Tables("route", Route)] = ()
     commitment: Annotated[Commitment, Table("commitment", Commitment)] = Commitment()
     notifications: Annotated[Notifications, Table("notifications", Notifications)] = Notifications()
     intake: Annotated[Intake, Table("intake", Intake)] = Intake()

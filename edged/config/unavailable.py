@@ -1,8 +1,9 @@
 """What the configuration contract promises and this version does not have yet.
 
-One table. Whoever adds a part deletes its rows here, adds the key or the word to `settings` or
-`choices`, and documents it. A row without a word refuses the key whatever it says, except for the
-empty text that means "not used"; a row with a word refuses that word alone, also within a list.
+One table. Whoever adds a part deletes its rows here; where the key or the word is not in `settings` or
+`choices` yet, it is added there and documented. A row without a word refuses the key or the section,
+whatever it says, except for the empty text that means "not used"; a row with a word refuses that word
+alone, also within a list. A setting that is read and has no effect would be worse than none.
 """
 
 from dataclasses import dataclass
@@ -19,11 +20,25 @@ class Unavailable:
 ROWS = (
     Unavailable("access.plain_off_loopback", "dimse"),
     Unavailable("destination.commitment", "dimse"),
+    # connections
+    Unavailable("destination.proxy"),
+    Unavailable("destination.tls.pin"),
+    # pace
     Unavailable("destination.rate"),
+    # verification, transfer syntaxes
     Unavailable("destination.verify", "retrieve"),
+    Unavailable("destination.transcode", "explicit"),
+    # proving again what is committed
+    Unavailable("store.reconcile"),
+    # the long memory of commitments
+    Unavailable("commitment.memory"),
+    # credentials, routing
     Unavailable("destination.auth.kind", "oauth2"),
     Unavailable("destination.auth.kind", "jwt"),
     Unavailable("destination.auth.kind", "mtls"),
+    Unavailable("destination.header_files"),
+    Unavailable("route"),
+    # the other ways in
     Unavailable("intake.serial"),
     Unavailable("intake.folder"),
     Unavailable("intake.dimse"),

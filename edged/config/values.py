@@ -40,6 +40,7 @@ _OWN_HEADERS = frozenset(
         "content-type",
         "expect",
         "host",
+        "proxy-authorization",
         "te",
         "trailer",
         "transfer-encoding",
@@ -206,6 +207,25 @@ def headers(value: object) -> tuple[tuple[str, str], ...]:
         if field.lower() in _OWN_HEADERS:
             raise ValueError(f"{field!r} is written by edged itself")
     return tuple((field.lower(), content.strip()) for field, content in value.items())
+
+
+def header_names(value: object) -> tuple[str, ...]:
+    """Read the names of a table of header fields whose values stand in files, in lower case."""
+    if not isinstance(value, dict):
+        raise ValueError('write a table such as {X-Api-Key = "archive-key"}')
+    return tuple(name for name, _ in headers(dict.fromkeys(value, "")))
+
+
+def fingerprints(value: object) -> tuple[str, ...]:
+    """Read one fingerprint of a certificate, or a list of them."""
+    return tuple(fingerprint(each) for each in (value if isinstance(value, list) else [value]))
+
+
+def share(value: object) -> float:
+    """Read a share of a whole, from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError("write a number from 0 to 1")
+    return float(value)
 
 
 def reasons(value: object) -> MappingProxyType[int, ReasonVerdict]:

@@ -80,10 +80,13 @@ class CommitmentRequest:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentResult:
-    """What an archive committed to, and what not with which reason; an instance is in at most one."""
+    """What an archive committed to, and what not with which reason: pairs of SOP Class and SOP Instance UID.
 
-    committed: frozenset[str]
-    failed: Mapping[str, int | None]
+    A pair is in at most one; of a class that was not named the UID is empty.
+    """
+
+    committed: frozenset[tuple[str, str]]
+    failed: Mapping[tuple[str, str], int | None]
 
 
 def parse_commitment_request(body: bytes, content_type: str | None) -> CommitmentRequest:
@@ -140,17 +143,21 @@ def read_commitment_result(body: bytes, content_type: str | None) -> CommitmentR
         return None
     if not any(sign.tag in data_set for data_set in data_sets for sign in _SIGNS):
         return None
-    committed: set[str] = set()
-    failed: dict[str, int | None] = {}
+    committed: set[tuple[str, str]] = set()
+    failed: dict[tuple[str, str], int | None] = {}
     for data_set in data_sets:
-        committed.update(instance_uid_of(item) for item in items_of(data_set, REFERENCED_SOP_SEQUENCE.tag))
-        committed.update(kept.sop_instance_uid for kept, _ in _study_references(data_set))
+        committed.update(_pair(kept) for kept in _sop_references(data_set))
+        committed.update(_pair(kept) for kept, _ in _study_references(data_set))
         for item in items_of(data_set, FAILED_SOP_SEQUENCE.tag):
-            failed[instance_uid_of(item)] = reason_of(item, FAILURE_REASON.tag)
+            failed[class_uid_of(item), instance_uid_of(item)] = reason_of(item, FAILURE_REASON.tag)
         for lost, item in _study_references(data_set, FAILED_STUDY_SEQUENCE.tag):
-            failed[lost.sop_instance_uid] = reason_of(item, FAILURE_REASON.tag)
-    failed.pop("", None)
-    return CommitmentResult(frozenset(committed - failed.keys() - {""}), failed)
+            failed[_pair(lost)] = reason_of(item, FAILURE_REASON.tag)
+    named = {pair: reason for pair, reason in failed.items() if pair[1]}
+    return CommitmentResult(frozenset(pair for pair in committed if pair[1] and pair not in named), named)
+
+
+def _pair(reference: Reference) -> tuple[str, str]:
+    return reference.sop_class_uid, reference.sop_instance_uid
 
 
 def _sop_references(data_set: DataSet) -> Iterator[Reference]:

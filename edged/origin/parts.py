@@ -12,7 +12,8 @@ import trio
 from edged.dicom.names import decode_text
 from edged.dicom.reasons import FailureReason
 from edged.origin.audit import Outcome
-from edged.services.store_instance import Accepted, FrontDoor, Receiving, Refused, Source
+from edged.services.routing import Source
+from edged.services.store_instance import Accepted, FrontDoor, Receiving, Refused
 from edged.store.errors import StoreFailed
 from edged.store.space import Reservation
 from edged.store.writer import ANSWER_WITHIN_S

@@ -33,7 +33,8 @@ from edged.origin.forms import VARY, chosen_leniently
 from edged.origin.parts import DICOM, Parts, Result
 from edged.origin.room import LARGE
 from edged.services.filling import Filling
-from edged.services.store_instance import Accepted, FrontDoor, Refused, Source
+from edged.services.routing import Source
+from edged.services.store_instance import Accepted, FrontDoor, Refused
 from edged.store.errors import StoreFull
 from edged.store.space import Reservation
 

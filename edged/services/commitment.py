@@ -5,7 +5,9 @@ required destination has proven, by a kind of proof that the settings accept. Wh
 before the grace is over: another intake may still be receiving it.
 """
 
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 
 import trio
 from msgspec import structs
@@ -13,6 +15,7 @@ from msgspec import structs
 from edged.config import Commitment, Evidence
 from edged.dicom.reasons import FailureReason, is_lack_of_room
 from edged.services.bell import Bells
+from edged.services.commitment_evidence import Witness
 from edged.store.commitments import (
     COMMITTED,
     add_request,
@@ -46,7 +49,17 @@ class DuplicateTransactionError(Exception):
 class CommitmentService:
     """Takes requests, decides them as proofs come in, keeps the results."""
 
-    def __init__(self, store: Store, settings: Commitment, clock: Clock, *, bells: Bells) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Commitment,
+        clock: Clock,
+        *,
+        bells: Bells,
+        witnesses: Mapping[int, Witness] = MappingProxyType({}),
+    ) -> None:
+        """`witnesses` are the destinations that can be asked now, by their ids."""
+        self._witnesses = witnesses
         self._store = store
         self._settings = settings
         self._clock = clock

@@ -5,11 +5,13 @@ the clock is not trusted. An outage of a destination changes nothing here: what 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 import trio
 
+from edged.config import Store as Settings
 from edged.store.eviction import AT_ONCE, evict_oldest, forget_oldest
 from edged.store.store import Store
 from edged.telemetry.clock import Clock
@@ -21,17 +23,34 @@ WANTED_FREE = 0.10
 """The share of the soft cap that is kept free for what arrives, as long as there is something to let go."""
 
 
+class Reprover(Protocol):
+    """A destination that can be asked whether it still has what it has committed to."""
+
+    async def prove_again(self, numbers: Sequence[int], *, within_s: float) -> None:
+        """Ask for what is next to be let go, and take back what is not there any more; no longer than `within_s`."""
+
+
 class Retention:
-    """Evicts in small transactions, never in the way of intake; `told` gets the bytes of each."""
+    """Evicts in small transactions, never in the way of intake; `told` gets the bytes of each.
+
+    `reprovers` are the destinations that run, by their ids.
+    """
 
     def __init__(
-        self, store: Store, clock: Clock, told: Callable[[int], None], *, keep_s: float, remember: int
+        self,
+        store: Store,
+        clock: Clock,
+        settings: Settings,
+        *,
+        told: Callable[[int], None],
+        reprovers: Mapping[int, Reprover],
     ) -> None:
         self._store = store
         self._clock = clock
         self._told = told
-        self._keep_s = keep_s
-        self._remember = remember
+        self._keep_s = settings.keep_committed_s
+        self._remember = settings.remember
+        self._reprovers = reprovers
 
     async def keep(self) -> None:
         """Let go of what may go, for ever."""

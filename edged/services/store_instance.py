@@ -18,11 +18,12 @@ from edged.dicom.reasons import FailureReason
 from edged.dicom.scanner import InstanceScanner, Scan
 from edged.services.bell import Bells
 from edged.services.conflicts import tell_conflicts
-from edged.services.destinations import Routes
 from edged.services.file_fields import file_fields
+from edged.services.routing import Arrived, Routed, Routing, Source
 from edged.store.admission import Admitted, Outcome
 from edged.store.errors import StoreError, StoreFull
 from edged.store.instances import instances_under
+from edged.store.queue import Start
 from edged.store.records import Instance
 from edged.store.space import Reservation
 from edged.store.store import Store
@@ -62,14 +63,6 @@ class Refused:
     passing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where an instance comes from: the intake's name, and the study that it must belong to, if one was named."""
-
-    intake: str
-    study_instance_uid: str | None = None
-
-
 Done = Callable[[outcome.Outcome[Accepted | Refused]], None]
 
 
@@ -87,9 +80,9 @@ class Mender(Protocol):
 class FrontDoor:
     """Receives instances; one a box. What is or may be damaged is not taken for stored when it is sent again."""
 
-    def __init__(self, store: Store, routes: Routes, clock: Clock, *, conditions: Conditions, bells: Bells) -> None:
+    def __init__(self, store: Store, routing: Routing, clock: Clock, *, conditions: Conditions, bells: Bells) -> None:
         self.store = store
-        self._routes = routes
+        self._routing = routing
         self._clock = clock
         self._conditions = conditions
         self._bells = bells
@@ -107,7 +100,9 @@ class FrontDoor:
         def admitted(result: outcome.Outcome[Admitted]) -> None:
             done(outcome.capture(self._outcome, scan, result))
 
-        upload.admit_soon(self._record(scan, source), admitted, duplicate=self.duplicate)
+        routed = self._routing.route(Arrived(scan.sop_class_uid, scan.attributes, source))
+        start = Start(urgency=0 if routed.urgent else 1, on_hold=routed.hold)
+        upload.admit_soon(self._record(scan, source, routed), admitted, start=start, duplicate=self.duplicate)
 
     def doubtful(self, scan: Scan) -> tuple[int, Instance] | None:
         """Return what is stored of the same data set if it is damaged or may be."""
@@ -151,7 +146,7 @@ class FrontDoor:
             tell_conflicts(self.store, self._conditions)
         return _answer(scan, admitted)
 
-    def _record(self, scan: Scan, source: Source) -> Instance:
+    def _record(self, scan: Scan, source: Source, routed: Routed) -> Instance:
         return Instance(
             **file_fields(scan),
             sop_instance_uid=scan.sop_instance_uid,
@@ -161,9 +156,10 @@ class FrontDoor:
             dataset_digest=scan.dataset_digest,
             received=self._clock.wall(),
             intake=source.intake,
-            destinations=self._routes.all,
-            required=self._routes.required,
+            destinations=routed.destinations,
+            required=routed.required,
             attributes=dict(scan.attributes),
+            rule=routed.rule,
         )
 
     def _tell_inconsistent(self, scan: Scan, admitted: Admitted) -> None:

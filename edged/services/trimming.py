@@ -1,12 +1,17 @@
-"""Keeping the tables that only grow within their bounds (DESIGN §3): the event log, by age and by rows."""
+"""Keeping the tables that only grow within their bounds (DESIGN §3).
+
+The event log is trimmed by age and by rows, what happened to instances and what is known of commitments by rows.
+"""
 
 import logging
 from functools import partial
 
 import trio
 
+from edged.store.commit_memory import TRIM_RECORDS, trim_memory
 from edged.store.errors import StoreError
 from edged.store.events import TRIM_EVENTS, trim_events
+from edged.store.history import TRIM_ENTRIES, trim_history
 from edged.store.store import Store
 from edged.telemetry.clock import Clock
 
@@ -15,13 +20,20 @@ log = logging.getLogger(__name__)
 EVERY_S = 60.0
 
 
-async def keep_trimmed(store: Store, clock: Clock, keep_s: float) -> None:
-    """Trim events older than `keep_s` seconds, never by age while the clock is not trusted; runs until cancelled."""
+async def keep_trimmed(store: Store, clock: Clock, *, keep_s: float, memory: int) -> None:
+    """Trim events older than `keep_s` seconds, never by age while the clock is not trusted; runs until cancelled.
+
+    Of commitments `memory` records are kept.
+    """
     while True:
         before = clock.wall() - keep_s if clock.trusted() else 0.0
         try:
             while await store.write(partial(trim_events, before=before)) == TRIM_EVENTS:
                 pass
+            while await store.write(trim_history) == TRIM_ENTRIES:
+                pass
+            while await store.write(partial(trim_memory, keep=memory)) == TRIM_RECORDS:
+                pass
         except StoreError as error:
-            log.info("events could not be trimmed: %s", error)
+            log.info("tables could not be trimmed: %s", error)
         await trio.sleep(EVERY_S)

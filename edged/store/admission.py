@@ -7,6 +7,7 @@ goes nowhere by itself; or put in the place of the first while no destination wa
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 
 from msgspec import Struct, structs
@@ -19,10 +20,13 @@ from edged.store.errors import StoreFull
 from edged.store.events import append_event
 from edged.store.eviction import was_committed
 from edged.store.instances import enter, instances_under, take_out
-from edged.store.queue import NOT_SENT, drop_deliveries, enqueue, read_delivery
+from edged.store.queue import NOT_SENT, Start, drop_deliveries, enqueue, read_delivery
 from edged.store.records import Event, Instance, Unowned, UnownedKind
 from edged.store.schema import UNOWNED, u64_key
 from edged.store.transaction import Transaction
+
+START = Start()
+"""Not urgent, and nothing known of it."""
 
 
 class Outcome(StrEnum):
@@ -76,20 +80,20 @@ def spool(txn: Transaction, tail: Tail, now: float) -> None:
 
 
 def admit(
-    txn: Transaction, instance: Instance, tail: Tail, *, urgency: int = 1, duplicate: Duplicate = Duplicate.REFUSE
+    txn: Transaction, instance: Instance, tail: Tail, *, start: Start = START, duplicate: Duplicate = Duplicate.REFUSE
 ) -> Admitted:
     """Make the instance exist, or say why not."""
     held = _held(txn, instance)
     if held.same is not None:
         return Admitted(Outcome.SAME, held.same[0], addressed=not held.same[1].conflict)
     if held.addressed is None:
-        return Admitted(Outcome.STORED, tail.number, inconsistent=not _store(txn, instance, tail, urgency=urgency))
+        return Admitted(Outcome.STORED, tail.number, inconsistent=not _store(txn, instance, tail, start=start))
     first, present = held.addressed
     if duplicate is Duplicate.REFUSE:
         return Admitted(Outcome.DIFFERENT, first)
     if duplicate is Duplicate.REPLACE and _is_sent_nowhere(txn, first, present):
         _give_up(txn, first, present, now=instance.received)
-        consistent = _store(txn, instance, tail, urgency=urgency)
+        consistent = _store(txn, instance, tail, start=start)
         append_event(txn, _event(EventKind.CONFLICT, tail.number, instance, text=f"replaces number {first}"))
         return Admitted(Outcome.REPLACED, tail.number, inconsistent=not consistent)
     _hold_aside(txn, structs.replace(instance, conflict=True), tail, first=first)
@@ -106,11 +110,11 @@ def _held(txn: Transaction, instance: Instance) -> _Held:
     return _Held(addressed=addressed)
 
 
-def _store(txn: Transaction, instance: Instance, tail: Tail, *, urgency: int) -> bool:
+def _store(txn: Transaction, instance: Instance, tail: Tail, *, start: Start) -> bool:
     """Write an instance that its UID addresses; return whether its study and series agree with it."""
     _own(txn, tail)
     consistent = enter(txn, tail.number, instance)
-    enqueue(txn, tail.number, instance, urgency=urgency, ask_first=was_committed(txn, instance))
+    enqueue(txn, tail.number, instance, start=replace(start, ask_first=was_committed(txn, instance)))
     append_event(txn, _event(EventKind.RECEIVED, tail.number, instance, text=instance.intake))
     return consistent
 
@@ -119,7 +123,7 @@ def _hold_aside(txn: Transaction, conflict: Instance, tail: Tail, *, first: int)
     """Write a conflict: durable, without a delivery, until somebody releases or discards it."""
     _own(txn, tail)
     enter(txn, tail.number, conflict)
-    enqueue(txn, tail.number, conflict)
+    enqueue(txn, tail.number, conflict, start=START)
     append_event(txn, _event(EventKind.CONFLICT, tail.number, conflict, text=f"held beside number {first}"))
 
 

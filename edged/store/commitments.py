@@ -1,8 +1,9 @@
 """Storage commitment, both roles: requests made of the box, and the requests that the box makes (PS3.18 13).
 
 A request is durable before its 202; its references are rows, so that a request of any size is worked off in bounded
-memory. The result stands once every reference is decided and never changes after that. The box's own requests are
-written before they leave: a Transaction UID that a peer may know is evidence (DESIGN §1.2).
+memory; until they are decided they stand in an index by SOP Instance UID. The result stands once every reference is
+decided and never changes after that. The box's own requests are written before they leave: a Transaction UID that a
+peer may know is evidence (DESIGN §1.2).
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,12 +24,15 @@ from edged.store.schema import (
     OPEN_REQUESTS,
     REFERENCES,
     REQUESTS,
+    WAITING_FOR,
     moment_key,
     read_moment_key,
+    read_waiting_key,
     reference_key,
     u32_key,
     u64_key,
     uid_key,
+    waiting_key,
 )
 from edged.store.transaction import Transaction
 
@@ -56,12 +60,20 @@ def add_request(
     txn.put(OPEN_REQUESTS, u64_key(number), transaction_uid.encode())
     for index, reference in enumerate(references):
         txn.put_record(REFERENCES, reference_key(number, index), reference)
+        txn.put(WAITING_FOR, waiting_key(reference.sop_instance_uid, number, index))
     return numbered
 
 
 def open_requests(txn: Transaction) -> list[str]:
     """Return the Transaction UIDs of the requests that have no result yet, oldest first."""
     return [bytes(value).decode() for _, value in txn.rows(OPEN_REQUESTS)]
+
+
+def waiting_for(txn: Transaction, sop_instance_uid: str) -> list[tuple[str, int]]:
+    """Return the Transaction UIDs of the open requests that wait for an instance, each with the reference's index."""
+    found = [read_waiting_key(key) for key, _ in txn.rows(WAITING_FOR, uid_key(sop_instance_uid) + b"\0")]
+    uids = ((txn.get(OPEN_REQUESTS, u64_key(number)), index) for number, index in found)
+    return [(bytes(uid).decode(), index) for uid, index in uids if uid is not None]
 
 
 def references(txn: Transaction, number: int) -> list[Reference]:
@@ -78,6 +90,8 @@ def decide(
         return request
     for index, reference in decided:
         txn.put_record(REFERENCES, reference_key(request.number, index), reference)
+        if reference.reason is not None:
+            txn.delete(WAITING_FOR, waiting_key(reference.sop_instance_uid, request.number, index))
     outcomes = references(txn, request.number)
     if any(reference.reason is None for reference in outcomes):
         return request

@@ -12,6 +12,7 @@ NEXT_EVENT = b"next_event"
 FIRST_EVENT = b"first_event"
 NEXT_REQUEST = b"next_request"
 NEXT_DESTINATION = b"next_destination"
+NEXT_HISTORY = b"next_history"
 
 
 def standing(value: Standing) -> bytes:
@@ -20,10 +21,15 @@ def standing(value: Standing) -> bytes:
 
 
 def queue_rows(destination: int, state: DeliveryState) -> bytes:
-    """Name the count of one destination's deliveries in one state (committed ones: ever)."""
+    """Name the count of one destination's deliveries in one state (committed ones: ever, but those taken back)."""
     return b"rows." + u32_key(destination) + bytes([state])
 
 
 def queue_bytes(destination: int, state: DeliveryState) -> bytes:
     """Name the bytes of one destination's deliveries in one state."""
     return b"bytes." + u32_key(destination) + bytes([state])
+
+
+def taken_back(destination: int) -> bytes:
+    """Name the count of one destination's deliveries that were committed and are not any more: ever."""
+    return b"taken_back." + u32_key(destination)

@@ -1,7 +1,8 @@
 """Owning and opening the environment: the exclusive lock, the checks before the first write, space figures.
 
-A store of a newer schema is refused; a damaged one is never written to: what can be checked cheaply (magic, schema,
-counts of the tables against each other) is checked read-only before the environment is opened for writing. After a
+A store of a newer schema is refused, one of an older schema brought up to date (`migration`); a damaged one is never
+written to: what can be checked cheaply (magic, schema, counts of the tables against each other) is checked read-only
+before the environment is opened for writing. After a
 failed write it is reopened read-only: once its meta page could not be written LMDB refuses even to read, and what
 cannot write need not be trusted not to.
 """
@@ -23,6 +24,7 @@ from edged.store.creation import DATA, HATCH, MIB, STORE, create, make_folder, o
 from edged.store.errors import StoreDamaged, StoreFailed, StoreLocked, StoreTooNew, StoreUnavailable
 from edged.store.finder import Finder
 from edged.store.gate import Gate
+from edged.store.migration import migrate
 from edged.store.records import Standing
 from edged.store.schema import BY_SOP_INSTANCE, BY_STUDY, CHUNKS, INSTANCES, META, TABLES, VERSION, Table
 from edged.store.transaction import Transaction
@@ -170,7 +172,7 @@ def opened(data_dir: Path, capacity: int | None, *, make_do: bool = False) -> It
     folder = data_dir / STORE
     if not folder.exists():
         (create_what_fits if make_do else create)(data_dir, capacity or default_capacity(data_dir))
-    known = _inspect(data_dir)
+    known, schema = _inspect(data_dir)
     wanted = max(capacity or known, known)
     granted = grow(folder / DATA, wanted, known=known, make_do=make_do)
     if make_do:
@@ -183,18 +185,20 @@ def opened(data_dir: Path, capacity: int | None, *, make_do: bool = False) -> It
         environment = Environment(env, granted, descriptor=descriptor)
         try:
             environment.allocation = Allocation(folder / DATA, wanted=wanted, capacity=granted)
-            if granted > known:
-                _note_capacity(environment)
+            _bring_up_to_date(environment, schema=schema, known=known)
             environment.reader_check()
             yield environment
         finally:
             environment.close()
 
 
-def _note_capacity(environment: Environment) -> None:
+def _bring_up_to_date(environment: Environment, *, schema: int, known: int) -> None:
+    """Migrate a store of an older schema, and note a capacity that has grown; raises StoreUnavailable."""
     try:
-        with environment.writing() as txn:
-            txn.put(META, b"capacity", msgspec.msgpack.encode(environment.capacity))
+        migrate(environment.writing, schema)
+        if environment.capacity > known:
+            with environment.writing() as txn:
+                txn.put(META, b"capacity", msgspec.msgpack.encode(environment.capacity))
     except lmdb.Error as error:
         raise StoreUnavailable(f"the store cannot write: {error}. Check the disk.") from error
 
@@ -205,8 +209,9 @@ def inspected(
 ) -> Iterator[Environment]:
     """Open the store in an owned data directory read-only, whatever its tables say, and close it at the end.
 
-    Raises StoreError, for damage that shows inside the block too. Only `tables` are opened, and what can be opened of
-    those that are merely `useful`: a damaged one does not keep the others from being read.
+    Raises StoreError, for damage that shows inside the block too. Only `tables` are opened, but those that the store's
+    schema does not have yet, and what can be opened of those that are merely `useful`: a damaged one does not keep the
+    others from being read.
     """
     folder = data_dir / STORE
     with ExitStack() as open_files:
@@ -218,12 +223,14 @@ def inspected(
             raise StoreDamaged(f"{folder} is not a store that can be opened: {error}. Nothing was changed.") from error
         open_files.callback(env.close)
         try:
-            missing = [table.name for table in tables if not _opens(env, table)]
-            if META in tables and META.name not in missing:
-                _require_known_schema(Environment(env, size, [META], descriptor=descriptor), folder)
+            schema = VERSION
+            if META in tables and _opens(env, META):
+                schema = _known_schema(Environment(env, size, [META], descriptor=descriptor), folder)
+            expected = [table for table in tables if table.since <= schema]
+            missing = [table.name for table in expected if not _opens(env, table)]
             if missing:
                 raise StoreDamaged(f"the store in {folder} lacks the tables {', '.join(missing)}. Nothing was changed.")
-            found = [*tables, *(table for table in useful if _opens(env, table))]
+            found = [*expected, *(table for table in useful if _opens(env, table))]
             yield Environment(env, size, found, descriptor=descriptor)
         except _DAMAGE as error:
             raise StoreDamaged(f"the store in {folder} is damaged: {error}. Nothing was changed.") from error
@@ -237,17 +244,19 @@ def _opens(env: lmdb.Environment, table: Table) -> bool:
     return True
 
 
-def _require_known_schema(environment: Environment, folder: Path) -> None:
+def _known_schema(environment: Environment, folder: Path) -> int:
+    """Return the schema of a store; raises StoreTooNew."""
     with environment.reading() as txn:
         schema = msgspec.msgpack.decode(txn.get(META, b"schema") or b"\xc0", type=int)
     if schema > VERSION:
         raise StoreTooNew(
             f"the store in {folder} has schema {schema}; this edged knows up to {VERSION}. Install the newer edged."
         )
+    return schema
 
 
-def _inspect(data_dir: Path) -> int:
-    """Check what is on the disk without writing; return the store's capacity in bytes."""
+def _inspect(data_dir: Path) -> tuple[int, int]:
+    """Check what is on the disk without writing; return the store's capacity in bytes, and its schema."""
     with inspected(data_dir) as environment, environment.reading() as txn:
         instances = txn.count(INSTANCES)
         counted = sum(txn.counter(standing(value)) for value in Standing)
@@ -256,4 +265,5 @@ def _inspect(data_dir: Path) -> int:
             raise StoreDamaged(
                 f"the tables of the store in {data_dir / STORE} disagree. Nothing was changed; see edged check-store."
             )
-        return int(msgspec.msgpack.decode(txn.get(META, b"capacity") or b"\xc0", type=int))
+        capacity, schema = (txn.get(META, name) or b"\xc0" for name in (b"capacity", b"schema"))
+        return msgspec.msgpack.decode(capacity, type=int), msgspec.msgpack.decode(schema, type=int)

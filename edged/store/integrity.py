@@ -16,10 +16,12 @@ from edged.store.instances import all_instances, place_of
 from edged.store.queue import evictable_key, standing_of
 from edged.store.records import (
     CommitmentRequest,
+    CommitRecord,
     Delivery,
     DeliveryState,
     Instance,
     Queued,
+    Reference,
     Remembered,
     Series,
     Standing,
@@ -31,11 +33,15 @@ from edged.store.schema import (
     BY_SOP_INSTANCE,
     BY_STUDY,
     CHUNK_BYTES,
+    COMMITTED_MEMORY,
+    COMMITTED_MEMORY_ORDER,
     DELIVERIES,
     DESTINATIONS,
     EVENTS,
     EVICTABLE,
     GONE,
+    HISTORY,
+    HISTORY_ORDER,
     INSTANCES,
     OPEN_REQUESTS,
     QUEUE,
@@ -46,7 +52,9 @@ from edged.store.schema import (
     SERIES,
     STUDIES,
     UNOWNED,
+    WAITING_FOR,
     delivery_key,
+    history_key,
     number_at_end,
     queue_key,
     read_chunk_key,
@@ -55,6 +63,8 @@ from edged.store.schema import (
     read_queue_key,
     read_u32,
     read_u64,
+    read_waiting_key,
+    reference_key,
     sop_instance_key,
     study_prefix,
     u64_key,
@@ -82,6 +92,9 @@ def check(txn: Transaction) -> Iterator[str]:
         _requests,
     ):
         yield from one(txn)
+    for table, one in ((WAITING_FOR, _waiting_for), (COMMITTED_MEMORY, _committed_memory), (HISTORY, _history)):
+        if table.name in txn.tables:  # or the store is of an older schema, and only looked at
+            yield from one(txn)
 
 
 def check_deep(txn: Transaction, advance: Callable[[int], None]) -> Iterator[str]:
@@ -269,3 +282,37 @@ def _requests(txn: Transaction) -> Iterator[str]:
     answered = txn.count(REQUESTS) - unanswered - purged
     if (txn.count(ANSWERED), txn.count(GONE)) != (answered, purged):
         yield f"{txn.count(ANSWERED)} results are kept, {txn.count(GONE)} purged; the records say {answered}, {purged}"
+
+
+def _waiting_for(txn: Transaction) -> Iterator[str]:
+    """Exactly the undecided references of open requests are in the index by SOP Instance UID."""
+    for key, _ in txn.rows(WAITING_FOR):
+        number, index = read_waiting_key(key)
+        reference = txn.record(REFERENCES, reference_key(number, index), Reference)
+        if reference is None or reference.reason is not None:
+            yield f"reference {index} of request {number} is waited for and decided, or not there"
+    numbers = [bytes(key) for key, _ in txn.rows(OPEN_REQUESTS)]
+    rows = (unpack(Reference, value) for number in numbers for _, value in txn.rows(REFERENCES, number))
+    undecided = sum(reference.reason is None for reference in rows)
+    if undecided != txn.count(WAITING_FOR):
+        yield f"{undecided} references of open requests are not decided, {txn.count(WAITING_FOR)} are waited for"
+
+
+def _committed_memory(txn: Transaction) -> Iterator[str]:
+    """Each record of a commitment stands once in the order of forgetting."""
+    for key, uid in txn.rows(COMMITTED_MEMORY_ORDER):
+        known = txn.record(COMMITTED_MEMORY, bytes(uid), CommitRecord)
+        if known is None or known.number != read_moment_key(key)[1]:
+            yield f"the order of forgetting names {bytes(uid).decode()}, of which no commitment is known so"
+    if txn.count(COMMITTED_MEMORY) != txn.count(COMMITTED_MEMORY_ORDER):
+        counts = txn.count(COMMITTED_MEMORY), txn.count(COMMITTED_MEMORY_ORDER)
+        yield f"{counts[0]} commitments are known, {counts[1]} have an order"
+
+
+def _history(txn: Transaction) -> Iterator[str]:
+    """Each entry of a history stands once in the order of forgetting."""
+    for serial, number in txn.rows(HISTORY_ORDER):
+        if txn.get(HISTORY, history_key(read_u64(number), read_u64(serial))) is None:
+            yield f"entry {read_u64(serial)} of a history is not there"
+    if txn.count(HISTORY) != txn.count(HISTORY_ORDER):
+        yield f"{txn.count(HISTORY)} entries of histories are there, {txn.count(HISTORY_ORDER)} have an order"

@@ -1,7 +1,7 @@
 """Deliveries and the queue: the only place where an instance moves forward at a destination.
 
 Every move is a compare-and-set on (instance, destination, state): a verdict that comes late finds another state and is
-dropped. Delivery, queue row, counters, eviction order and event change together.
+dropped. Delivery, queue row, counters, eviction order, event and history change together.
 """
 
 from collections.abc import Container
@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from edged.dicomweb.event_report import EventKind
-from edged.store.counters import NEXT_DESTINATION, queue_bytes, queue_rows, standing
+from edged.store.counters import NEXT_DESTINATION, queue_bytes, queue_rows, standing, taken_back
 from edged.store.events import append_event
+from edged.store.history import note
 from edged.store.records import (
+    Check,
     Delivery,
     DeliveryState,
     Event,
+    Happened,
+    HistoryEntry,
     Instance,
     Queued,
     Standing,
@@ -32,15 +36,11 @@ from edged.store.schema import (
     moment_key,
     queue_key,
     queue_state_prefix,
-    read_queue_key,
     read_u32,
     u32_key,
     u64_key,
 )
 from edged.store.transaction import Transaction
-
-SCAN_ROWS = 2000
-"""How far past the oldest a worker looks for more of the same study."""
 
 UNSENT = (DeliveryState.HELD, DeliveryState.ON_HOLD, DeliveryState.STUCK)
 NOT_SENT = frozenset({*UNSENT, DeliveryState.PARKED})
@@ -51,20 +51,26 @@ _EVENTS = {
     DeliveryState.COMMITTED: EventKind.COMMITTED,
     DeliveryState.PARKED: EventKind.PARKED,
 }
+_TOLD = {
+    DeliveryState.HELD: Happened.HELD,
+    DeliveryState.ON_HOLD: Happened.ON_HOLD,
+    DeliveryState.STUCK: Happened.STUCK,
+    DeliveryState.PARKED: Happened.PARKED,
+}
+"""The moves that stand in an instance's history: those that are no step forward."""
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """One instance in a destination's queue; `size` is the bytes that leave, `since` when it came.
+class Start:
+    """How a new instance begins at its destinations: `urgency` 0 is urgent, 1 is not; `on_hold` waits for a person.
 
-    `ask_first`: the destination may have it already and is asked before it is uploaded.
+    `ask_first` and `check` are as in records.Delivery.
     """
 
-    number: int
-    study: str
-    size: int
-    since: float
+    urgency: int = 1
+    on_hold: bool = False
     ask_first: bool = False
+    check: Check = Check.ANSWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +97,19 @@ def destination_names(txn: Transaction) -> dict[int, str]:
     return {int(read_u32(value)[0]): bytes(name).decode() for name, value in txn.rows(DESTINATIONS)}
 
 
-def enqueue(txn: Transaction, number: int, instance: Instance, *, urgency: int = 1, ask_first: bool = False) -> None:
+def enqueue(txn: Transaction, number: int, instance: Instance, *, start: Start) -> None:
     """Write a new instance's deliveries, its queue entries and its standing; part of admission.
 
     A conflict has no deliveries: it keeps its destinations for the day when it is released.
     """
+    delivery = Delivery(
+        state=DeliveryState.ON_HOLD if start.on_hold else DeliveryState.HELD,
+        since=instance.received,
+        urgency=start.urgency,
+        ask_first=start.ask_first,
+        check=start.check,
+    )
     for destination in () if instance.conflict else instance.destinations:
-        delivery = Delivery(state=DeliveryState.HELD, since=instance.received, urgency=urgency, ask_first=ask_first)
         _put(txn, (number, destination), delivery=delivery, instance=instance)
     txn.add(standing(standing_of(txn, number, instance)), 1)
 
@@ -105,21 +117,50 @@ def enqueue(txn: Transaction, number: int, instance: Instance, *, urgency: int =
 def move(txn: Transaction, number: int, destination: int, *, expected: Container[DeliveryState], to: Delivery) -> bool:
     """Bring one delivery from one of the `expected` states to `to`; return False when it is in none of them.
 
-    Its urgency stays.
+    Its urgency and `check` stay, and `resends` never falls but by `begin_anew`.
     """
-    place = number, destination
+    return _move(txn, (number, destination), expected=expected, to=to, anew=False)
+
+
+def begin_anew(
+    txn: Transaction, number: int, destination: int, *, expected: Container[DeliveryState], to: Delivery
+) -> bool:
+    """As move, but what counted against sending it once more is forgotten: a person decided so."""
+    return _move(txn, (number, destination), expected=expected, to=to, anew=True)
+
+
+def _move(
+    txn: Transaction, place: tuple[int, int], *, expected: Container[DeliveryState], to: Delivery, anew: bool
+) -> bool:
+    number, destination = place
     present = txn.record(DELIVERIES, delivery_key(number, destination), Delivery)
     instance = txn.record(INSTANCES, u64_key(number), Instance)
     if present is None or instance is None or present.state not in expected:
         return False
-    to = structs.replace(to, urgency=present.urgency)
+    resends = to.resends if anew else max(present.resends, to.resends)
+    to = structs.replace(to, urgency=present.urgency, check=present.check or to.check, resends=resends)
     _count(txn, number, instance, by=-1)
     _take(txn, place, delivery=present, instance=instance)
     _put(txn, place, delivery=to, instance=instance)
     _count(txn, number, instance, by=1)
-    if to.state != present.state and to.state in _EVENTS:
-        append_event(txn, _event(txn, place, instance=instance, to=to))
+    if to.state != present.state:
+        if present.state is DeliveryState.COMMITTED:
+            txn.add(taken_back(destination), 1)
+        _tell(txn, place, instance=instance, to=to)
     return True
+
+
+def _tell(txn: Transaction, place: tuple[int, int], *, instance: Instance, to: Delivery) -> None:
+    """Write the event of a move, and in the history what is no step forward."""
+    if to.state in _EVENTS:
+        append_event(txn, _event(txn, place, instance=instance, to=to))
+    if to.state in _TOLD:
+        number, destination = place
+        what, text = _TOLD[to.state], to.text or to.answer
+        entry = HistoryEntry(
+            what=what, time=to.since, destination=destination, batch=to.batch, reason=to.reason, text=text
+        )
+        note(txn, number, entry)
 
 
 def resize(txn: Transaction, number: int, *, before: Instance, after: Instance) -> None:
@@ -156,27 +197,6 @@ def read_instance(txn: Transaction, number: int) -> Instance | None:
 def read_delivery(txn: Transaction, number: int, destination: int) -> Delivery | None:
     """Return how far one instance is at one destination."""
     return txn.record(DELIVERIES, delivery_key(number, destination), Delivery)
-
-
-def waiting(
-    txn: Transaction,
-    destination: int,
-    state: DeliveryState,
-    *,
-    leased: Container[int] = (),
-    limit: int = SCAN_ROWS,
-) -> list[Waiting]:
-    """Return the first rows of one queue that are not leased: urgent first, oldest first."""
-    found: list[Waiting] = []
-    for key, value in txn.rows(QUEUE, queue_state_prefix(destination, state)):
-        number = read_queue_key(key)[3]
-        if number in leased:
-            continue
-        row = unpack(Queued, value)
-        found.append(Waiting(number, row.study, row.size, row.since, row.ask_first))
-        if len(found) == limit:
-            break
-    return found
 
 
 def figures(txn: Transaction, destination: int, state: DeliveryState) -> Figures:

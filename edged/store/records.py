@@ -30,6 +30,29 @@ class DeliveryState(IntEnum):
     COMMITTED = 5
 
 
+class Check(StrEnum):
+    """The least that must speak for an instance before it counts as sent."""
+
+    ANSWER = ""
+    DIGEST = "digest"
+
+
+class Happened(StrEnum):
+    """What an entry of an instance's history tells."""
+
+    HELD = "held"  # back in the queue: to be sent again, or let go by a person
+    ON_HOLD = "on-hold"
+    STUCK = "stuck"
+    PARKED = "parked"
+    ANSWERED = "answered"  # by a verdict on this very instance that moved nothing
+    LOOKED = "looked"  # it was looked for at the destination
+    ASKED = "asked"  # for a commitment, and was not given one
+    DOUBTED = "doubted"  # a commitment was taken back, or could not be proven again
+    TRANSCODED = "transcoded"
+    MOVED = "moved"  # to another destination, by a person
+    DISCARDED = "discarded"  # by a person
+
+
 class Standing(StrEnum):
     """An instance as a whole, by its least advanced required destination."""
 
@@ -57,7 +80,7 @@ class Instance(Record, frozen=True):
     `size` is the stored bytes, `exit_length` those of the form that leaves over the web (DICOM.md §1): the same when it
     `leaves_as_is`. `transfer_syntax_uid` is that of the stored data set.
     `body_offset` is where the body begins in the stored bytes, as their digest takes them (`dicom/digests.py`).
-    `destinations` holds the ids fixed at admission, `required` those that gate eviction.
+    `destinations` holds the ids fixed at admission, `required` those that gate eviction, `rule` names what chose them.
     """
 
     sop_instance_uid: str
@@ -78,6 +101,7 @@ class Instance(Record, frozen=True):
     attributes: dict[str, bytes]
     conflict: bool = False
     leaves_as_is: bool = True
+    rule: str = ""
 
 
 class Study(Record, frozen=True):
@@ -114,6 +138,10 @@ class Delivery(Record, frozen=True):
     `evidence` is how it came to be sent (`stored`, `found`), `proof` the kind of proof that committed it.
     `reason` is the peer's DICOM code, `text` what a person needs to know; `batch` ties it to the log.
     `ask_first`: it was committed before an eviction here, so whoever sends asks the destination before it uploads.
+    `check` is the least that must be compared before it counts as sent: nothing beyond the answer, or the `digest`,
+    because another data set may have been sent under its UID. `resends`: how often it was sent again because it was
+    "stored" and not to be found. `answer` tells in words what decided, or in which form it left. `doubted` is since
+    when a commitment is doubted, 0 if it is not. `check` and `resends` outlast every move.
     """
 
     state: DeliveryState
@@ -126,6 +154,10 @@ class Delivery(Record, frozen=True):
     batch: str = ""
     sent_at: float = 0.0
     ask_first: bool = False
+    check: Check = Check.ANSWER
+    resends: int = 0
+    answer: str = ""
+    doubted: float = 0.0
 
 
 class Queued(Record, frozen=True):
@@ -172,6 +204,36 @@ class Reference(Record, frozen=True):
     study_instance_uid: str = ""
     series_instance_uid: str = ""
     reason: int | None = None
+
+
+class CommitRecord(Record, frozen=True):
+    """What is kept for years of an evicted instance: who had committed to which data set, by which kind of proof.
+
+    `committed` is when the last of them did; `proofs` are by destination. `lost`: a destination was found not to have
+    it any more, so that nothing may be said of it but what is asked anew.
+    """
+
+    number: int
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    dataset_digest: bytes
+    committed: float
+    evicted: float
+    proofs: dict[int, str]
+    lost: bool = False
+
+
+class HistoryEntry(Record, frozen=True):
+    """One thing that happened to an instance; `status` is the HTTP status, `reason` the peer's DICOM code, if any."""
+
+    what: Happened
+    time: float
+    destination: int = 0
+    batch: str = ""
+    status: int = 0
+    reason: int | None = None
+    text: str = ""
 
 
 class Ask(Record, frozen=True):

@@ -8,7 +8,7 @@ unless a row says otherwise. Whoever changes a table changes this file, raises `
 import struct
 from dataclasses import dataclass
 
-VERSION = 1
+VERSION = 2
 
 CHUNK_BYTES = 65_520
 """With LMDB's 16-byte page header exactly 16 pages of 4 KiB: no page is shared, so churn does not fragment."""
@@ -18,17 +18,18 @@ KEY_UID_BYTES = 200
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One LMDB database: its name, and in words its key, value, bound and invariant."""
+    """One LMDB database: its name, and in words its key, value, bound and invariant; `since` is the first version."""
 
     name: str
     key: str
     value: str
     bound: str
     invariant: str
+    since: int = 1
 
 
 META = Table("meta", "name", "MessagePack", "a handful", "`schema` is VERSION; `created` never changes")
-COUNTERS = Table("counters", "name", "i64", "9 a destination and 10", "each equals the count or sum it caches")
+COUNTERS = Table("counters", "name", "i64", "13 a destination and 11", "each equals the count or sum it caches")
 DESTINATIONS = Table(
     "destinations",
     "name",
@@ -139,6 +140,46 @@ ASKS = Table(
     "one a commitment request that we made and that has no result yet",
     "written before the request leaves; evidence, not work in flight",
 )
+WAITING_FOR = Table(
+    "waiting_for",
+    "SOP Instance UID, NUL, request number u64, index u32",
+    "empty",
+    "the references of open requests",
+    "one row for each reference that is not decided",
+    since=2,
+)
+COMMITTED_MEMORY = Table(
+    "committed_memory",
+    "SOP Instance UID",
+    "records.CommitRecord",
+    "`memory` of the settings",
+    "written when an instance is evicted: what may still be answered of it; the newest of a UID",
+    since=2,
+)
+COMMITTED_MEMORY_ORDER = Table(
+    "committed_memory_order",
+    "evicted at u64 ms, instance number u64",
+    "SOP Instance UID",
+    "as committed_memory",
+    "one row each",
+    since=2,
+)
+HISTORY = Table(
+    "history",
+    "instance number u64, entry number u64",
+    "records.HistoryEntry",
+    "200,000",
+    "what happened to an instance and its record no longer tells; it may be gone",
+    since=2,
+)
+HISTORY_ORDER = Table(
+    "history_order",
+    "entry number u64",
+    "instance number u64",
+    "as history",
+    "one row each; the oldest go first",
+    since=2,
+)
 
 TABLES = (
     META,
@@ -163,11 +204,17 @@ TABLES = (
     ANSWERED,
     GONE,
     ASKS,
+    WAITING_FOR,
+    COMMITTED_MEMORY,
+    COMMITTED_MEMORY_ORDER,
+    HISTORY,
+    HISTORY_ORDER,
 )
 
 MAX_EVENTS = 1_000_000
 MAX_REQUESTS = 100_000
 MAX_OPEN_REQUESTS = 1_000
+MAX_HISTORY = 200_000
 
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
@@ -184,6 +231,7 @@ delivery_key, read_delivery_key = _DELIVERY.pack, _DELIVERY.unpack
 queue_key, read_queue_key = _QUEUE.pack, _QUEUE.unpack
 queue_state_prefix = _QUEUE_STATE.pack
 moment_key, read_moment_key = _TWO_U64.pack, _TWO_U64.unpack
+history_key, read_history_key = _TWO_U64.pack, _TWO_U64.unpack
 reference_key = _CHUNK.pack
 
 
@@ -200,6 +248,17 @@ def uid_key(uid: str) -> bytes:
 def sop_instance_key(uid: str, number: int) -> bytes:
     """Return the key of BY_SOP_INSTANCE."""
     return uid_key(uid) + b"\0" + _U64.pack(number)
+
+
+def waiting_key(uid: str, request: int, index: int) -> bytes:
+    """Return the key of WAITING_FOR."""
+    return uid_key(uid) + b"\0" + _CHUNK.pack(request, index)
+
+
+def read_waiting_key(key: bytes | memoryview) -> tuple[int, int]:
+    """Return the request number and the index that end a key of WAITING_FOR."""
+    request, index = _CHUNK.unpack(key[-_CHUNK.size :])
+    return int(request), int(index)
 
 
 def study_prefix(*uids: str) -> bytes:

@@ -30,7 +30,7 @@ Row = tuple[Value, Value]
 class Transaction:
     """One read or write transaction over the environment's tables."""
 
-    __slots__ = ("_changed_chunks", "_databases", "_dirty", "_finder", "_txn", "_unwritten", "counters")
+    __slots__ = ("_changed_chunks", "_databases", "_dirty", "_finder", "_txn", "_unwritten", "counters", "tables")
 
     def __init__(
         self,
@@ -43,6 +43,8 @@ class Transaction:
         """Begin over LMDB's `txn`; `counters` are those that are known already."""
         self._txn = txn
         self._databases = databases
+        self.tables = databases.keys()
+        """The names of those that are there: a store of an older schema that is only looked at lacks the newer ones."""
         self._finder = finder
         self._changed_chunks: set[bytes] = set()
         self.counters = dict(counters)

@@ -15,8 +15,9 @@ import outcome
 import trio
 
 from edged.config.choices import Duplicate
-from edged.store.admission import Admitted, Outcome, Tail, admit, spool
+from edged.store.admission import START, Admitted, Outcome, Tail, admit, spool
 from edged.store.chunks import Cutter
+from edged.store.queue import Start
 from edged.store.records import Instance
 from edged.store.space import Reservation
 from edged.store.store import Store
@@ -60,21 +61,23 @@ class Upload:
             await self.wait_spooled()
             self._spool_nowait()
 
-    async def admit(self, instance: Instance, *, urgency: int = 1, duplicate: Duplicate = Duplicate.REFUSE) -> Admitted:
+    async def admit(
+        self, instance: Instance, *, start: Start = START, duplicate: Duplicate = Duplicate.REFUSE
+    ) -> Admitted:
         """Make the instance exist; durable when this returns. Raises StoreFull or StoreFailed."""
         answer = Answer[Admitted]()
-        self.admit_soon(instance, answer.done, urgency=urgency, duplicate=duplicate)
+        self.admit_soon(instance, answer.done, start=start, duplicate=duplicate)
         return await answer.wait()
 
     def admit_soon(
-        self, instance: Instance, done: Done, *, urgency: int = 1, duplicate: Duplicate = Duplicate.REFUSE
+        self, instance: Instance, done: Done, *, start: Start = START, duplicate: Duplicate = Duplicate.REFUSE
     ) -> None:
         """As admit, without waiting: `done` gets the outcome in the event loop, when the upload holds nothing more."""
         first, chunks = self._cutter.take_all()
         size = sum(map(len, chunks))
         tail = Tail(self.number, first, chunks)
         self._arrived()
-        admission = partial(admit, instance=instance, tail=tail, urgency=urgency, duplicate=duplicate)
+        admission = partial(admit, instance=instance, tail=tail, start=start, duplicate=duplicate)
         self._store.writer.submit(admission, size, partial(self._admitted, done=done))
 
     def _admitted(self, result: outcome.Outcome[Admitted], done: Done) -> None:

@@ -38,6 +38,14 @@ class DestinationState(StrEnum):
     PAUSED = "paused"
 
 
+class Service(StrEnum):
+    """Whether a destination offers storage commitment, as far as is known."""
+
+    UNKNOWN = "unknown"
+    OFFERED = "offered"
+    NOT_OFFERED = "not-offered"
+
+
 class LastError(Struct, frozen=True, kw_only=True):
     """The latest failure of a destination; `time` in seconds since 1970-01-01 UTC."""
 
@@ -47,12 +55,22 @@ class LastError(Struct, frozen=True, kw_only=True):
 
 
 class DestinationLive(Struct, frozen=True, kw_only=True):
-    """One destination: `phase` tells where it fails now, `last_error` where it failed last."""
+    """One destination: `phase` tells where it fails now, `last_error` where it failed last.
+
+    `http` is the version that is spoken, with the reason; `workers` how many send at once; `rate_limit` the bytes per
+    second that it may be sent now, None for no bound; `proof` the kind of proof that serves now.
+    """
 
     state: DestinationState
     phase: Phase | None = None
     last_error: LastError | None = None
     rate: Rate = Rate()
+    http: str | None = None
+    http_reason: str = ""
+    workers: int = 0
+    rate_limit: float | None = None
+    proof: str | None = None
+    service: Service = Service.UNKNOWN
 
 
 class ListenersLive(Struct, frozen=True, kw_only=True):

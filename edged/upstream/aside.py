@@ -8,9 +8,10 @@ import logging
 from functools import partial
 
 from edged.store.errors import StoreError
-from edged.store.queue import figures, move, read_delivery, waiting
+from edged.store.queue import figures, move, read_delivery
 from edged.store.records import Delivery, DeliveryState
 from edged.store.transaction import Transaction
+from edged.store.waiting import waiting
 from edged.telemetry.conditions import Severity
 from edged.upstream.destination import Destination
 from edged.upstream.notes import Note

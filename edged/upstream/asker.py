@@ -14,13 +14,15 @@ from uuid import uuid4
 
 from edged.config.choices import Proof
 from edged.dicom.uids import uid_from_uuid
-from edged.dicomweb.commitment_report import commitment_request, read_commitment_result
+from edged.dicomweb.commitment_report import CommitmentResult, commitment_request, read_commitment_result
 from edged.dicomweb.representation import write_data_set
 from edged.http.retry_after import parse_retry_after
 from edged.store.commitments import asks, delete_ask, put_ask
-from edged.store.queue import Waiting, read_instance
+from edged.store.queue import read_instance
 from edged.store.records import Ask
 from edged.store.transaction import Transaction
+from edged.store.waiting import Waiting
+from edged.upstream.asking import Asking
 from edged.upstream.commitment_values import (
     Asked,
     Commitment,
@@ -34,12 +36,11 @@ from edged.upstream.commitment_values import (
 )
 from edged.upstream.commitment_values import Transaction as CommitmentTransaction
 from edged.upstream.commitment_verdicts import next_step
-from edged.upstream.connection import Client
 from edged.upstream.destination import Destination
 from edged.upstream.message import BytesBody, NoAnswer, Request
 from edged.upstream.proofs import NO_PROOF, commit
 from edged.upstream.retry import Backoff, Pace, retry_floor_s
-from edged.upstream.verdict_values import ConditionName
+from edged.upstream.verdict_values import ConditionName, Headers
 
 MOST_OPEN = 64
 BELIEVED_S = 600.0
@@ -68,9 +69,9 @@ class _Open:
 class Asker:
     """Our open storage commitment requests to one destination."""
 
-    def __init__(self, destination: Destination, client: Client) -> None:
+    def __init__(self, destination: Destination, asking: Asking) -> None:
         self._destination = destination
-        self._client = client
+        self._asking = asking
         self.silent: bool | None = None
         self._open: dict[str, _Open] = {}
         self._not_offered_until_s = 0.0
@@ -214,7 +215,7 @@ class Asker:
 
     async def _exchange(self, each: _Open) -> CommitmentAnswer | Lost:
         try:
-            response = await self._client.request(self._request(each))
+            response = await self._asking.request(self._request(each))
         except NoAnswer as error:
             return Lost(error.not_processed, error.text)
         fields = dict(response.headers)
@@ -223,16 +224,22 @@ class Asker:
             read = read_commitment_result(response.body, fields.get("content-type"))
         return CommitmentAnswer(
             status=response.status,
-            report=CommitmentReport(read.committed, read.failed) if read else None,
+            report=_by_instance(read) if read else None,
             retry_after_s=parse_retry_after(fields.get("retry-after", ""), self._destination.box.clock.wall()),
             text="" if read else response.body[:TEXT_BYTES].decode("utf-8", "replace"),
         )
 
     def _request(self, each: _Open) -> Request:
-        target = f"{self._client.endpoint.base_path}/commitment-requests/{each.transaction_uid}"
-        headers = (("accept", "application/dicom+json"), *self._destination.headers())
+        target = self._asking.target(f"/commitment-requests/{each.transaction_uid}")
+        headers: Headers = (("accept", "application/dicom+json"),)
         if each.next is Asked.RESULT_CHECK:
             return Request("GET", target, headers)
         written = write_data_set(commitment_request(each.instances.values()))
         headers = (("content-type", written.content_type), *headers)
         return Request("POST", target, headers, BytesBody(written.body))
+
+
+def _by_instance(result: CommitmentResult) -> CommitmentReport:
+    """Whatever SOP Class the destination names with it."""
+    failed = {uid: reason for (_, uid), reason in result.failed.items()}
+    return CommitmentReport(frozenset(uid for _, uid in result.committed if uid not in failed), failed)

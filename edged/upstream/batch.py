@@ -4,13 +4,33 @@ Pure: rows of the queue and the notebook in, a batch out.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from edged.store.queue import Waiting
+from edged.store.waiting import Waiting
 from edged.upstream.batch_size import BatchSize
 from edged.upstream.notes import Notebook
+from edged.upstream.stow import Form
 
 PART_BYTES = 128
 """What a part takes beside its instance: delimiter, head, line ends; more than it really is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one request carries."""
+
+    forms: tuple[Form, ...]
+    urgent: bool = False
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The instance numbers by SOP Instance UID."""
+        return {form.instance.sop_instance_uid: form.number for form in self.forms}
+
+    @property
+    def size(self) -> int:
+        """Bytes of all instances."""
+        return sum(form.length for form in self.forms)
 
 
 def choose_batch(

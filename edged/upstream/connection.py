@@ -17,7 +17,7 @@ import trio
 
 from edged.telemetry.live import Phase
 from edged.upstream.beside import beside
-from edged.upstream.dial import Timeouts, dial
+from edged.upstream.dial import Connector, Timeouts, dial
 from edged.upstream.endpoint import Endpoint
 from edged.upstream.http1 import Http1Connection
 from edged.upstream.http2 import Http2Connection
@@ -47,6 +47,7 @@ class ClientSettings:
     tls: TLSSettings = field(default_factory=TLSSettings)
     timeouts: Timeouts = field(default_factory=Timeouts)
     max_connections: int = 4
+    connector: Connector = dial
 
 
 class Client:
@@ -57,6 +58,7 @@ class Client:
         self.connections_opened = 0
         self._nursery = nursery
         self._timeouts = settings.timeouts
+        self._connector = settings.connector
         self._choice = settings.http
         if settings.http is HttpChoice.AUTO and not endpoint.secure:
             self._choice = HttpChoice.ONE  # there is nothing to learn it from
@@ -73,16 +75,17 @@ class Client:
         """What the last connection spoke, "1.1" or "2"; None before the first."""
         return self._learned.value if self._learned else None
 
-    async def request(self, request: Request) -> Response:
-        """Send `request` once and give its final response.
+    async def request(self, request: Request, *, fresh: bool = False) -> Response:
+        """Send `request` once and give its final response; `fresh`: on a connection that was not used before.
 
         Raises NoAnswer, what the body's pieces and the sink raise, and trio.ClosedResourceError once it is closed.
         """
         self._check_open()
-        if (shared := await self._share()) is not None:
+        if (shared := await self._share(fresh=fresh)) is not None:
             return await shared.exchange(request)
         async with self._slots:
-            connection = self._idle.take_nowait() or self._http1(await self._dial())
+            idle = None if fresh else self._idle.take_nowait()
+            connection = idle or self._http1(await self._dial())
             try:
                 return await connection.exchange(request)
             finally:
@@ -109,11 +112,13 @@ class Client:
         else:
             self._idle.give_back(connection)
 
-    async def _share(self) -> Http2Connection | None:
-        """Give the connection that all requests share, or None where each has its own."""
+    async def _share(self, *, fresh: bool) -> Http2Connection | None:
+        """Give the connection that all requests share, `fresh`: a new one, or None where each has its own."""
         async with self._dialling:
             if HttpChoice.ONE in {self._choice, self._learned}:
                 return None
+            if fresh and self._shared is not None:
+                self._shared.retire()
             if self._shared is None or not await self._shared.wait_usable():
                 await self._renew_shared()
             return self._shared
@@ -132,7 +137,7 @@ class Client:
 
     async def _dial(self) -> Transport:
         try:
-            transport = await dial(self.endpoint, self._context, self._timeouts)
+            transport = await self._connector(self.endpoint, self._context, self._timeouts)
         except NoAnswer:
             self._learned = None
             raise

@@ -5,22 +5,22 @@ compare-and-set. `Destination` decides nothing about instances: the verdict tabl
 """
 
 import random
-from base64 import b64encode
 
 from msgspec import structs
 
 from edged.config import Destination as Settings
-from edged.config import read_secret
-from edged.config.choices import AuthKind
+from edged.config import Rates
 from edged.services.bell import Bell, Bells
+from edged.services.commitment_evidence import Witness
 from edged.services.repair import Holder
+from edged.services.retention import Reprover
 from edged.store.store import Store
 from edged.telemetry.clock import Clock
 from edged.telemetry.conditions import Conditions, Severity
 from edged.telemetry.live import DestinationLive, DestinationState, LastError, Live, Phase
 from edged.upstream.batch_size import BatchLimits, BatchSize
+from edged.upstream.dial import Connector, dial
 from edged.upstream.notes import MOST_NOTES, Notebook
-from edged.upstream.park_guard import ParkGuard
 from edged.upstream.retry import Breaker, BreakerState
 from edged.upstream.verdict_values import ConditionName, DestinationVerdict, Standing
 
@@ -40,9 +40,11 @@ GATHER_S = 0.25
 
 
 class Surroundings:
-    """What a destination needs of the box; `gather_s` may be set before forwarding begins.
+    """What a destination needs of the box; `gather_s`, `connector` and `reconcile` may be set before forwarding begins.
 
-    In `holders` each destination that runs stands by its id, for who repairs the store.
+    Each destination that runs stands by its id in `holders`, for who repairs the store, in `witnesses`, for who answers
+    commitment requests, and in `reprovers`, for who lets instances go. `rates` are by the names of the destinations;
+    whoever changes them rings `tuned`. `reconcile` is the share of what is committed that is proven again each day.
     """
 
     def __init__(self, store: Store, clock: Clock, *, live: Live, conditions: Conditions, bells: Bells) -> None:
@@ -52,7 +54,13 @@ class Surroundings:
         self.conditions = conditions
         self.bells = bells
         self.gather_s = GATHER_S
+        self.connector: Connector = dial
+        self.reconcile = 0.0
+        self.rates: dict[str, Rates] = {}
+        self.tuned = Bell()
         self.holders: dict[int, Holder] = {}
+        self.witnesses: dict[int, Witness] = {}
+        self.reprovers: dict[int, Reprover] = {}
 
 
 class Destination:
@@ -63,13 +71,9 @@ class Destination:
         self.settings = settings
         self.box = box
         self.notebook = Notebook()
-        self.guard = ParkGuard()
         self.breaker = Breaker()
         self.leased: set[int] = set()
         self.released = Bell()
-        self.refusing = False
-        self.last_study: str | None = None
-        self.last_probed = 0
         self.accept = "application/dicom+json"
         limits = BatchLimits(
             seconds=settings.batch_seconds,
@@ -91,16 +95,10 @@ class Destination:
         """Seconds of the clock that due times are in."""
         return self.box.clock.monotonic()
 
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        """The configured headers and the credential, read anew each time; raises CredentialError."""
-        auth = self.settings.auth
-        fields = tuple(self.settings.headers)
-        if auth.kind is AuthKind.BASIC and auth.password_file is not None:
-            pair = f"{auth.username}:{read_secret(auth.password_file)}".encode()
-            return (*fields, ("authorization", f"Basic {b64encode(pair).decode()}"))
-        if auth.kind is AuthKind.BEARER and auth.token_file is not None:
-            return (*fields, ("authorization", f"Bearer {read_secret(auth.token_file)}"))
-        return fields
+    @property
+    def rates(self) -> Rates:
+        """How fast it may be sent to: the settings of the start, or those that were read since."""
+        return self.box.rates.get(self.name, self.settings.rate)
 
     def may_begin(self) -> bool:
         """Whether a worker may take work now: freely, or as the one probe of a held destination."""
@@ -122,10 +120,8 @@ class Destination:
         self._publish(structs.replace(self._live, rate=rate))
 
     def accepted(self, count: int) -> None:
-        """Note that the destination took instances: it refuses no longer what it is given."""
+        """Note that the destination took instances."""
         self.notebook.accepted += count
-        self.guard.record_accepted()
-        self.refusing = False
 
     def passed(self) -> None:
         """Note that the destination answered as it should."""
@@ -158,7 +154,6 @@ class Destination:
 
     def misconfigured(self, text: str) -> None:
         """Note that it refuses whatever it is given: its entries are not to blame, and none is parked for it."""
-        self.refusing = True
         hint = "It refused five instances in a row and took none: compare what it accepts with what is sent."
         condition = ConditionName.MISCONFIGURED
         self.failed(DestinationVerdict(Standing.HOLD, condition=condition, hint=hint, text=text), Phase.VERDICT)
@@ -185,6 +180,10 @@ class Destination:
             if not numbers:
                 del self._blamed[full]
                 self.box.conditions.clear(full)
+
+    def tell(self, **changes: object) -> None:
+        """Publish what is new of it, by the fields of DestinationLive."""
+        self._publish(structs.replace(self._live, **changes))
 
     def _publish(self, live: DestinationLive) -> None:
         self._live = live

@@ -7,6 +7,7 @@ Whatever goes wrong here is a `NoAnswer` of which the peer has processed nothing
 import os
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -37,6 +38,10 @@ class Timeouts:
     """Without progress while the answer's body is read."""
     idle_s: float = 30
     """After which an unused connection is not used again."""
+
+
+Connector = Callable[[Endpoint, ssl.SSLContext | None, Timeouts], Awaitable[Transport]]
+"""How a client connects: `dial`, or what a test puts in its place. Raises NoAnswer alone."""
 
 
 async def dial(endpoint: Endpoint, context: ssl.SSLContext | None, timeouts: Timeouts) -> Transport:

@@ -1,30 +1,32 @@
 """Running all destinations: for each its client, its workers and its prover, in a nursery of its own.
 
-One destination's trouble is its own: it holds no other up, and nothing that it answers ends the process.
+One destination's trouble is its own: it holds no other up, and nothing that it answers ends the process. What the parts
+are made of is said by them (`..._for`); here they are only put together.
 """
 
 import trio
 
 from edged.config import Destination as Settings
-from edged.config.choices import HTTPVersion
 from edged.services.destinations import Routes
 from edged.upstream.aside import Aside
 from edged.upstream.asker import Asker
-from edged.upstream.connection import ClientSettings, HttpChoice, open_client
+from edged.upstream.asking import asking_for
+from edged.upstream.connection import Client, open_client
 from edged.upstream.destination import Destination, Surroundings
 from edged.upstream.endpoint import Endpoint
+from edged.upstream.exchange import Exchange
+from edged.upstream.forms import Forms
+from edged.upstream.lease import Leases
 from edged.upstream.look import Looker
 from edged.upstream.outcomes import Outcomes
+from edged.upstream.parking import Parking
 from edged.upstream.prover import Prover
+from edged.upstream.reaching import client_settings
+from edged.upstream.reconciler import Reconciler
 from edged.upstream.retrieve import Retriever
-from edged.upstream.sender import Sender
-from edged.upstream.tls import TLSSettings
-
-_CHOICES = {
-    HTTPVersion.AUTO: HttpChoice.AUTO,
-    HTTPVersion.HTTP_1_1: HttpChoice.ONE,
-    HTTPVersion.HTTP_2: HttpChoice.TWO,
-}
+from edged.upstream.sender import Sender, Tools
+from edged.upstream.witness import witness_for
+from edged.upstream.workers import Workers
 
 
 async def forward(routes: Routes, destinations: tuple[Settings, ...], box: Surroundings) -> None:
@@ -34,20 +36,30 @@ async def forward(routes: Routes, destinations: tuple[Settings, ...], box: Surro
             nursery.start_soon(_run, Destination(routes.ids[settings.name], settings, box))
 
 
-def client_settings(settings: Settings) -> ClientSettings:
-    """How to reach a destination; two more connections than workers: proving waits neither for uploads nor a repair."""
-    tls = TLSSettings(settings.tls.ca, settings.tls.certificate, settings.tls.private_key)
-    return ClientSettings(http=_CHOICES[settings.http], tls=tls, max_connections=settings.parallel + 2)
-
-
 async def _run(destination: Destination) -> None:
-    settings = destination.settings
-    async with open_client(Endpoint.parse(settings.url), client_settings(settings)) as client:
-        looker = Looker(destination, client)
-        outcomes = Outcomes(destination, looker)
-        destination.box.holders[destination.number] = Retriever(destination, client)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(Aside(destination).work)
-            nursery.start_soon(Prover(destination, looker, Asker(destination, client)).work)
-            for _ in range(settings.parallel):
-                nursery.start_soon(Sender(destination, client, outcomes, looker=looker).work)
+    endpoint = Endpoint.parse(destination.settings.url)
+    async with open_client(endpoint, client_settings(destination)) as client:
+        await _work(destination, client)
+
+
+async def _work(destination: Destination, client: Client) -> None:
+    asking = asking_for(destination, client)
+    looker, parking = Looker(asking), Parking(destination)
+    tools = Tools(
+        leases=Leases(destination),
+        forms=Forms(destination),
+        exchange=Exchange(destination, asking, looker),
+        outcomes=Outcomes(destination, looker, parking),
+        parking=parking,
+        looker=looker,
+    )
+    reconciler = Reconciler(destination, looker, asking)
+    box, number = destination.box, destination.number
+    box.holders[number] = Retriever(destination, asking)
+    box.witnesses[number] = witness_for(destination, looker)
+    box.reprovers[number] = reconciler
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(Aside(destination).work)
+        nursery.start_soon(Prover(destination, looker, Asker(destination, asking), parking=parking).work)
+        nursery.start_soon(reconciler.keep)
+        nursery.start_soon(Workers(destination, Sender(destination, tools)).work)

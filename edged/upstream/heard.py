@@ -3,6 +3,8 @@
 Pure: a response or a NoAnswer in, an Answer or a Silence out. Nothing is decided here.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from edged.dicom.reasons import reason_text
@@ -37,6 +39,13 @@ def silence_of(error: NoAnswer, elapsed_s: float) -> Silence:
         http2=error.http2,
         text=error.text,
     )
+
+
+def unsent_of(response: Response, ends: Iterable[tuple[str, int]]) -> frozenset[str]:
+    """The SOP Instance UIDs of which not every byte had left when the response was complete; `ends` as of StoreBody."""
+    if response.request_sent:
+        return frozenset()
+    return frozenset(uid for uid, end in ends if end > response.sent_bytes)
 
 
 class _Problem(msgspec.Struct):

@@ -6,7 +6,6 @@ asked is another finding than that it does not have the instance.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from enum import StrEnum
 from http import HTTPStatus
 from uuid import uuid4
@@ -17,8 +16,7 @@ from edged.dicomweb.data_set import DataSet, DataSetError, text_of
 from edged.dicomweb.representation import read_data_sets
 from edged.services.retrieve import leaving_transfer_syntax
 from edged.store.records import Instance
-from edged.upstream.connection import Client
-from edged.upstream.destination import Destination
+from edged.upstream.asking import Asking
 from edged.upstream.message import NoAnswer, Request, Response
 
 _SOP_CLASS, _SOP_INSTANCE = "00080016", "00080018"
@@ -52,9 +50,8 @@ class Finding(StrEnum):
 class Looker:
     """Asks one destination."""
 
-    def __init__(self, destination: Destination, client: Client) -> None:
-        self._destination = destination
-        self._client = client
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
 
     async def look(self, instance: Instance) -> Finding:
         """Say whether the destination has this instance."""
@@ -89,10 +86,8 @@ class Looker:
         return compare(mine[0], instance) if mine else Finding.ABSENT
 
     async def _get(self, target: str) -> Response | None:
-        request = Request("GET", self._client.endpoint.base_path + target, _JSON)
         try:
-            request = replace(request, headers=request.headers + self._destination.headers())
-            return await self._client.request(request)
+            return await self._asking.request(Request("GET", self._asking.target(target), _JSON))
         except (NoAnswer, CredentialError):
             return None
 

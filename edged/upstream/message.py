@@ -113,13 +113,18 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One final response. `headers` have lower-case names; `truncated` says that `body` is only the beginning."""
+    """One final response. `headers` have lower-case names; `truncated` says that `body` is only the beginning.
+
+    `request_sent` says that all of the request had left when it was complete, `sent_bytes` how much of its body had.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes = field(repr=False)
     truncated: bool
     http_version: str
+    request_sent: bool = True
+    sent_bytes: int = 0
 
 
 class NoAnswer(Exception):

@@ -11,16 +11,19 @@ from functools import partial
 from math import inf, isfinite
 from uuid import uuid4
 
-from edged.services.retrieve import WebForm
-from edged.store.queue import move, read_instance
+from msgspec import structs
+
+from edged.store.queue import read_instance
 from edged.store.records import Delivery, DeliveryState
-from edged.store.transaction import Transaction
 from edged.telemetry.live import Phase
 from edged.upstream.batch import PART_BYTES
 from edged.upstream.destination import Destination
 from edged.upstream.look import Finding, Looker
+from edged.upstream.moves import bring
 from edged.upstream.notes import BREAKS_KEPT
+from edged.upstream.parking import Parking
 from edged.upstream.retry import SlowLane
+from edged.upstream.stow import Form
 from edged.upstream.verdict_status import NOT_NOW
 from edged.upstream.verdict_values import (
     Answer,
@@ -45,16 +48,16 @@ NOT_VISIBLE_HINT = (
     "It answers stored, three times over, and does not show the instance. Ask whoever runs the archive; it is looked "
     "for daily and not sent again by itself."
 )
-_UNSENT = (DeliveryState.HELD,)
 _AUTH_FAULTS = frozenset({Standing.AUTH_FAULT, Standing.PROXY_AUTH_FAULT})
 
 
 class Outcomes:
     """What becomes of instances at one destination."""
 
-    def __init__(self, destination: Destination, looker: Looker) -> None:
+    def __init__(self, destination: Destination, looker: Looker, parking: Parking) -> None:
         self._destination = destination
         self._looker = looker
+        self._parking = parking
 
     async def apply(self, numbers: Mapping[str, int], decision: Decision, heard: Answer | Silence) -> None:
         """Do what was decided for every instance of a batch."""
@@ -69,15 +72,15 @@ class Outcomes:
             elif verdict.kind is not Kind.SENT:
                 await self._one(numbers[uid], verdict, broke)
 
-    async def without_too_large(self, forms: Iterable[WebForm]) -> tuple[WebForm, ...]:
+    async def without_too_large(self, forms: Iterable[Form]) -> tuple[Form, ...]:
         """Park what the destination's sizes exclude before it is uploaded; return the rest."""
         settings = self._destination.settings
         kept = []
         for form in forms:
             if settings.max_instance_bytes is not None and form.length > settings.max_instance_bytes:
-                await self._too_large(form, "max_instance", settings.max_instance_bytes)
+                await self._parking.exclude(form.number, _too_large(form, "max_instance", settings.max_instance_bytes))
             elif settings.max_request_bytes is not None and form.length + PART_BYTES > settings.max_request_bytes:
-                await self._too_large(form, "max_request", settings.max_request_bytes)
+                await self._parking.exclude(form.number, _too_large(form, "max_request", settings.max_request_bytes))
             else:
                 kept.append(form)
         return tuple(kept)
@@ -100,7 +103,7 @@ class Outcomes:
             await self._found(number, verdict.reason)
         elif finding is Finding.DIFFERS:
             text = "the destination has another instance under this SOP Instance UID"
-            await self._park(number, replace(verdict, kind=Kind.PARK, text=text))
+            await self._parking.park(number, replace(verdict, kind=Kind.PARK, text=text))
         elif finding is Finding.ABSENT:
             self._look_again(number)
         else:
@@ -119,28 +122,17 @@ class Outcomes:
     async def _found(self, number: int, reason: int | None) -> None:
         now = self._wall()
         found = Delivery(state=DeliveryState.SENT, since=now, evidence="found", reason=reason, sent_at=now)
-        await self._move([number], found)
-        self._destination.refusing = False
+        await bring(self._destination, {number: found})
+        self._parking.found()
 
     async def _sent(self, verdicts: Mapping[int, Verdict]) -> None:
         destination = self._destination
         batch, now = uuid4().hex[:12], self._wall()
-
-        def moved(txn: Transaction) -> None:
-            for number, verdict in verdicts.items():
-                sent = Delivery(
-                    state=DeliveryState.SENT,
-                    since=now,
-                    evidence="stored",
-                    reason=verdict.warning,
-                    batch=batch,
-                    sent_at=now,
-                )
-                move(txn, number, destination.number, expected=_UNSENT, to=sent)
-
-        await destination.box.store.write(moved)
+        sent = Delivery(state=DeliveryState.SENT, since=now, evidence="stored", batch=batch, sent_at=now)
+        warned = {number: structs.replace(sent, reason=verdict.warning) for number, verdict in verdicts.items()}
+        await bring(destination, warned)
         destination.accepted(len(verdicts))
-        self._moved_on(verdicts)
+        self._parking.accepted()
         destination.released.ring()
 
     async def _one(self, number: int, verdict: Verdict, broke: Break | None) -> None:
@@ -167,7 +159,7 @@ class Outcomes:
                 notebook.refused(number, due_s=now + HOLD_S)
                 self._blame(number, verdict)
             case _:
-                await self._park(number, verdict)
+                await self._parking.park(number, verdict)
 
     async def _doubt(self, number: int, verdict: Verdict) -> None:
         destination = self._destination
@@ -177,7 +169,7 @@ class Outcomes:
         lane = lane.doubted(now, others_passed=others_passed, random01=random.random())  # noqa: S311 - jitter
         if lane.stuck or verdict.kind is Kind.STUCK:
             stuck = Delivery(state=DeliveryState.STUCK, since=self._wall(), reason=verdict.reason, text=verdict.text)
-            await self._move([number], stuck)
+            await bring(destination, {number: stuck})
             return
         notebook.refused(number, slow=lane, alone=True, due_s=lane.backoff.due_s)
         if lane.overdue(now) or verdict.condition is not None:
@@ -213,57 +205,16 @@ class Outcomes:
         wait_s = HOLD_S if hopeless else LOOK_AGAIN_S
         destination.notebook.refused(number, verify_until_s=until, due_s=now + wait_s, alone=True)
 
-    async def _park(self, number: int, verdict: Verdict) -> None:
-        destination = self._destination
-        if self._refuses_all():
-            destination.notebook.refused(number)
-            destination.misconfigured(verdict.text)
-            return
-        parked = Delivery(state=DeliveryState.PARKED, since=self._wall(), reason=verdict.reason, text=verdict.text)
-        await self._move([number], parked)
-        destination.box.bells.proven.ring()
-        if self._refuses_all():  # since the move began
-            await self._unpark([number])
-        elif (unparked := destination.guard.record_parked(str(number))) is not None:
-            destination.misconfigured(verdict.text)
-            await self._unpark(map(int, unparked.uids))
-
-    def _refuses_all(self) -> bool:
-        return self._destination.refusing
-
-    async def _unpark(self, numbers: Iterable[int]) -> None:
-        held = Delivery(state=DeliveryState.HELD, since=self._wall())
-        await self._move(tuple(numbers), held, expected=(DeliveryState.PARKED,))
-
-    async def _too_large(self, form: WebForm, key: str, limit: int) -> None:
-        text = f"{form.length} bytes; {key} of this destination is {limit}"
-        await self._move([form.number], Delivery(state=DeliveryState.PARKED, since=self._wall(), text=text))
-        self._destination.box.bells.proven.ring()
-
-    async def _move(
-        self, numbers: Iterable[int], to: Delivery, *, expected: tuple[DeliveryState, ...] = _UNSENT
-    ) -> None:
-        destination = self._destination
-
-        def moved(txn: Transaction) -> None:
-            for number in numbers:
-                move(txn, number, destination.number, expected=expected, to=to)
-
-        await destination.box.store.write(moved)
-        self._moved_on(numbers)
-
-    def _moved_on(self, numbers: Iterable[int]) -> None:
-        for number in numbers:
-            self._destination.notebook.forget(number)
-            self._destination.absolve(number)
-        self._destination.box.bells.logged.ring()
-
     def _blame(self, number: int, verdict: Verdict) -> None:
         condition = verdict.condition.value if verdict.condition else "doubtful"
         self._destination.blame(number, condition, verdict.text)
 
     def _wall(self) -> float:
         return self._destination.box.clock.wall()
+
+
+def _too_large(form: Form, key: str, limit: int) -> str:
+    return f"{form.length} bytes; {key} of this destination is {limit}"
 
 
 def _teaches(heard: Answer | Silence, standing: Standing) -> bool:

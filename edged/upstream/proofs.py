@@ -10,7 +10,7 @@ from msgspec import structs
 from edged.config.choices import Proof
 from edged.store.commitments import delete_ask
 from edged.store.queue import move, read_delivery
-from edged.store.records import Delivery, DeliveryState
+from edged.store.records import DeliveryState
 from edged.store.transaction import Transaction
 from edged.upstream.destination import Destination
 from edged.upstream.notes import MOST_NOTES
@@ -86,19 +86,6 @@ async def commit(
     await destination.box.store.write(proven)
     for number in numbers:
         destination.absolve(number)
-    destination.box.bells.proven.ring()
-    destination.box.bells.logged.ring()
-
-
-async def park_sent(destination: Destination, number: int, *, reason: int | None, text: str) -> None:
-    """Set a sent instance aside: the destination will not keep it."""
-    parked = Delivery(state=DeliveryState.PARKED, since=destination.box.clock.wall(), reason=reason, text=text)
-
-    def aside(txn: Transaction) -> None:
-        move(txn, number, destination.number, expected=_SENT, to=parked)
-
-    await destination.box.store.write(aside)
-    destination.absolve(number)
     destination.box.bells.proven.ring()
     destination.box.bells.logged.ring()
 

@@ -13,16 +13,20 @@ from itertools import groupby
 from edged.config import CredentialError
 from edged.config.choices import Proof
 from edged.store.errors import StoreError
-from edged.store.queue import Waiting, move, read_delivery, read_instance, waiting
+from edged.store.queue import move, read_delivery, read_instance
 from edged.store.records import Delivery, DeliveryState, Instance
 from edged.store.transaction import Transaction
+from edged.store.waiting import Waiting, waiting
 from edged.upstream.asker import Asker
 from edged.upstream.commitment_values import Commitment, CommitmentVerdict
 from edged.upstream.destination import Destination
 from edged.upstream.look import Finding, Looker, compare
+from edged.upstream.moves import SENT
 from edged.upstream.outcomes import NOT_VISIBLE, NOT_VISIBLE_HINT, RESENDS
-from edged.upstream.proofs import LOOK_AGAIN, NO_PROOF, Looks, commit, park_sent, wait_for
+from edged.upstream.parking import Parking
+from edged.upstream.proofs import LOOK_AGAIN, NO_PROOF, Looks, commit, wait_for
 from edged.upstream.retry import Backoff
+from edged.upstream.verdict_values import Kind, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +50,14 @@ _NO_SEARCH = (
     "It answers neither search nor retrieve, and offers no stronger proof that [[destination]] commitment lists. "
     'Add "stored" to the list if that is proof enough; until then nothing is evicted.'
 )
-_SENT = (DeliveryState.SENT,)
 
 
 class Prover:
     """Proves what one destination has taken."""
 
-    def __init__(self, destination: Destination, looker: Looker, asker: Asker) -> None:
+    def __init__(self, destination: Destination, looker: Looker, asker: Asker, *, parking: Parking) -> None:
         self._destination = destination
+        self._parking = parking
         self._looker = looker
         self._asker = asker
         self._looks = Looks()
@@ -112,7 +116,7 @@ class Prover:
         if Proof.DICOMWEB in kinds and self._asker.offered():
             if self._asker.full:
                 return False
-            await self._asker.ask(rows)
+            await self._asker.ask(rows[: self._destination.settings.commitment_instances])
             return True
         if Proof.SEARCH in kinds:
             await self._search(rows)
@@ -129,7 +133,7 @@ class Prover:
             case Commitment.PARK:
                 self._looks.forget(number)
                 text = f"commitment refused: {verdict.reason:04X}H"
-                await park_sent(self._destination, number, reason=verdict.reason, text=text)
+                await self._parking.park(number, Verdict(Kind.PARK, verdict.reason, text=text), expected=SENT)
             case Commitment.RESEND:
                 await self._look(number)
             case Commitment.NEW_UID:
@@ -195,7 +199,7 @@ class Prover:
         self._looks.resent(number)
         held = Delivery(state=DeliveryState.HELD, since=destination.box.clock.wall(), text="not to be seen; sent again")
         await destination.box.store.write(
-            partial(move, number=number, destination=destination.number, expected=_SENT, to=held)
+            partial(move, number=number, destination=destination.number, expected=SENT, to=held)
         )
         destination.box.bells.arrived.ring()
 

@@ -26,7 +26,7 @@ from edged.http.multipart import (
 from edged.services.repair import Copy, Retrieved
 from edged.store.records import Instance
 from edged.telemetry.live import DestinationState
-from edged.upstream.connection import Client
+from edged.upstream.asking import Asking
 from edged.upstream.destination import Destination
 from edged.upstream.message import NoAnswer, Request, Response
 from edged.upstream.retry import BreakerState
@@ -47,11 +47,11 @@ _NOT_THERE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 class Retriever:
-    """Asks one destination for instances, with its client, credentials and headers."""
+    """Asks one destination for instances."""
 
-    def __init__(self, destination: Destination, client: Client) -> None:
+    def __init__(self, destination: Destination, asking: Asking) -> None:
         self._destination = destination
-        self._client = client
+        self._asking = asking
 
     async def retrieve(self, instance: Instance, copy: Copy) -> Retrieved:
         """Ask for an instance unless the destination is down or held; raises what the copy raises."""
@@ -74,8 +74,8 @@ class Retriever:
         return live.state is DestinationState.UP and destination.breaker.state is BreakerState.CLOSED
 
     async def _ask(self, instance: Instance, part: "FirstPart") -> Response:
-        target = self._client.endpoint.base_path + _target(instance)
-        response = await self._client.request(Request("GET", target, ACCEPT + self._destination.headers(), sink=part))
+        target = self._asking.target(_target(instance))
+        response = await self._asking.request(Request("GET", target, ACCEPT, sink=part))
         await part.finish()
         return response
 

@@ -19,7 +19,6 @@ from typing import TypeVar, cast
 import trio
 
 from edged.dicom.reasons import FailureReason, reason_text
-from edged.services.retrieve import WebForm
 from edged.upstream.connection import Client
 from edged.upstream.file_form import Batcher, FileFault, FileForm, halves, read_form
 from edged.upstream.file_walk import Found
@@ -27,7 +26,7 @@ from edged.upstream.heard import answer_of, silence_of
 from edged.upstream.message import Body, NoAnswer
 from edged.upstream.retry import Backoff, Pace
 from edged.upstream.send_values import FileResult, Outcome, SendSettings, Stop, Watcher
-from edged.upstream.stow import store_request
+from edged.upstream.stow import Form, store_body, store_request
 from edged.upstream.verdict_values import (
     HELD,
     REPEATS,
@@ -163,9 +162,9 @@ class FileSender:
 
     async def _exchange(self, forms: tuple[FileForm, ...]) -> Answer | Silence:
         # A StoreBody asks of a form no more than its length and its pieces.
-        request = store_request(cast("tuple[WebForm, ...]", forms), target=self._target, accept=self._accept)
-        assert request.body is not None
-        body = _Watched(request.body, self._watcher)
+        payload = store_body(cast("tuple[Form, ...]", forms))
+        request = store_request(payload, target=self._target, accept=self._accept)
+        body = _Watched(payload, self._watcher)
         began = trio.current_time()
         try:
             response = await self._client.request(

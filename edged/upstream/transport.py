@@ -10,20 +10,35 @@ times, and ends both. No method raises for what the peer did, but `handshake`.
 
 import select
 import ssl
+from abc import abstractmethod
 
 import trio
 
 RECEIVE_BYTES = 64 << 10
 
 
+class Wire(trio.abc.Stream):
+    """The bytes below TLS; a socket, or whatever stands for one. A failed send is remembered and not raised."""
+
+    send_failed = False
+
+    @abstractmethod
+    def has_unread(self) -> bool:
+        """Tell without waiting whether there are bytes, an end or an error to read."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close at once, any number of times; tasks that wait on it are woken."""
+
+
 class Transport:
     """A connected stream; `alpn` is what TLS negotiated, None on plain sockets."""
 
     def __init__(
-        self, stream: trio.SocketStream, context: ssl.SSLContext | None = None, *, server_hostname: str = ""
+        self, stream: trio.SocketStream | Wire, context: ssl.SSLContext | None = None, *, server_hostname: str = ""
     ) -> None:
-        self._socket = _Socket(stream)
-        self._tls: trio.SSLStream[_Socket] | None = None
+        self._socket = stream if isinstance(stream, Wire) else _Socket(stream)
+        self._tls: trio.SSLStream[Wire] | None = None
         if context is not None:
             self._tls = trio.SSLStream(self._socket, context, server_hostname=server_hostname, https_compatible=True)
         self._stream: trio.abc.Stream = self._tls or self._socket
@@ -69,12 +84,11 @@ class Transport:
         self._socket.close()
 
 
-class _Socket(trio.abc.Stream):
-    """The socket below: remembers a failed send instead of raising."""
+class _Socket(Wire):
+    """A socket as a wire."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
-        self.send_failed = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         try:

@@ -160,6 +160,7 @@ class Context:
     tried_xml: bool = False  # it already accepts dicom+xml
     repeated: int = 0  # times it was sent again at once
     batch_failures: int = 0  # times this very batch failed before
+    unsent: frozenset[str] = frozenset()  # of these not every byte had left when the answer was complete
 
     def __post_init__(self) -> None:
         for code, kind in self.overrides.items():

@@ -13,10 +13,11 @@ from typing import TypeVar
 
 import trio
 
-from edged.store.queue import figures, move, waiting
+from edged.store.queue import figures, move
 from edged.store.records import Delivery, DeliveryState
 from edged.store.store import Store, open_store
 from edged.store.transaction import Transaction
+from edged.store.waiting import waiting
 from tests.bench.plan import Plan
 from tests.bench.sides import LEAST_CAPACITY_MIB, MIB, Side, fresh_folder
 from tests.bench.store_filling import DATA, ROW_BYTES, admit_some, fill

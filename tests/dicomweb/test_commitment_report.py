@@ -37,6 +37,16 @@ STUDY_FORM = CommitmentRequest(
 )
 
 
+def pairs(request: CommitmentRequest) -> set[tuple[str, str]]:
+    """SOP Class and SOP Instance UID of all that a request names."""
+    return {(reference.sop_class_uid, reference.sop_instance_uid) for reference in request.references}
+
+
+def lost(request: CommitmentRequest) -> dict[tuple[str, str], int | None]:
+    """Those of them that are lost, with the reason."""
+    return {pair: LOST[pair[1]] for pair in pairs(request) if pair[1] in LOST}
+
+
 def as_request(request: CommitmentRequest) -> DataSet:
     """A response that commits to everything looks like the request."""
     return commitment_response(request, {})
@@ -53,8 +63,7 @@ def test_a_request_is_read_in_every_form(request_: CommitmentRequest, media_type
 @pytest.mark.parametrize("request_", [SOP_FORM, STUDY_FORM])
 def test_a_response_is_read_back_in_every_form(request_: CommitmentRequest, media_type: MediaType) -> None:
     written = write_data_set(commitment_response(request_, LOST), media_type)
-    everything = {reference.sop_instance_uid for reference in request_.references}
-    expected = CommitmentResult(frozenset(everything - LOST.keys()), dict(LOST))
+    expected = CommitmentResult(frozenset(pairs(request_) - lost(request_).keys()), lost(request_))
     assert read_commitment_result(written.body, written.content_type) == expected
 
 
@@ -146,12 +155,17 @@ def test_an_instance_in_both_lists_has_failed() -> None:
     response = commitment_response(SOP_FORM, {}) | commitment_response(SOP_FORM, LOST)
     response["00081199"] = as_request(SOP_FORM)["00081199"]
     result = read_commitment_result(to_json(response), None)
-    assert result == CommitmentResult(frozenset({"4", "6"}), dict(LOST))
+    assert result == CommitmentResult(frozenset({(CT, "4"), (CT, "6")}), lost(SOP_FORM))
 
 
 def test_a_failure_without_a_reason() -> None:
     body = b'{"00081198": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1\\u0000"]}}, {}]}}'
-    assert read_commitment_result(body, None) == CommitmentResult(frozenset(), {"1": None})
+    assert read_commitment_result(body, None) == CommitmentResult(frozenset(), {("", "1"): None})
+
+
+def test_a_commitment_to_another_class_is_one_to_that_class() -> None:
+    result = read_commitment_result(to_json(commitment_request([(MR, "4")])), None)
+    assert result == CommitmentResult(frozenset({(MR, "4")}), {})
 
 
 @given(st.binary() | st.text().map(str.encode), st.none() | st.text())
@@ -169,9 +183,10 @@ UIDS = st.text("0123456789.", min_size=1, max_size=12)
 def test_every_instance_is_in_exactly_one_list(instances: dict[str, tuple[str, str, str]], data: st.DataObject) -> None:
     form = data.draw(st.sampled_from(CommitmentForm))
     request = CommitmentRequest(form, tuple(Reference(*rest, uid) for uid, rest in instances.items()))
-    lost = data.draw(st.sets(st.sampled_from(sorted(instances))))
-    response = commitment_response(request, dict.fromkeys(lost, FailureReason.RESOURCE_LIMITATION))
+    gone = data.draw(st.sets(st.sampled_from(sorted(instances))))
+    response = commitment_response(request, dict.fromkeys(gone, FailureReason.RESOURCE_LIMITATION))
     result = read_commitment_result(to_json(response), None)
     assert result is not None
-    assert result.committed == instances.keys() - lost
-    assert result.failed == dict.fromkeys(lost, FailureReason.RESOURCE_LIMITATION)
+    failed = {pair for pair in pairs(request) if pair[1] in gone}
+    assert result.committed == pairs(request) - failed
+    assert result.failed == dict.fromkeys(failed, FailureReason.RESOURCE_LIMITATION)

@@ -127,8 +127,9 @@ def commitment_request(data: bytes) -> None:
         written = write_data_set(commitment_response(request, failed), offer)
         result = read_commitment_result(written.body, written.content_type)
         assert result is not None
-        assert result.committed == set(uids) - failed.keys()
-        assert result.failed == failed
+        pairs = {(each.sop_class_uid, each.sop_instance_uid) for each in request.references}
+        assert result.committed == {pair for pair in pairs if pair[1] not in failed}
+        assert result.failed == {pair: failed[pair[1]] for pair in pairs if pair[1] in failed}
 
 
 def commitment_result(data: bytes) -> None:
@@ -138,7 +139,7 @@ def commitment_result(data: bytes) -> None:
     if result is not None:
         assert not result.committed & result.failed.keys()
         _check_reasons(result.failed.values())
-        assert "" not in result.committed | result.failed.keys()
+        assert all(uid for _, uid in result.committed | result.failed.keys())
 
 
 def store_report(data: bytes) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from edged.config import Store as Settings
 from edged.services.retention import WANTED_FREE, Retention
 from edged.store.queue import destination_id, move
 from edged.store.records import Delivery, DeliveryState
@@ -13,6 +14,7 @@ from edged.telemetry.clock import ManualClock
 from tests.support.store_kit import CAPACITY, problems, put
 
 DAY = 86_400.0
+SETTINGS = Settings(keep_committed_s=7 * DAY, remember=10)
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ async def committed(store: Store, clock: ManualClock, count: int, size: int = 3)
 async def test_by_age(store: Store) -> None:
     clock = ManualClock()
     told: list[int] = []
-    retention = Retention(store, clock, told.append, keep_s=7 * DAY, remember=10)
+    retention = Retention(store, clock, SETTINGS, told=told.append, reprovers={})
     await committed(store, clock, 3)
     assert await retention.step() == 0
     clock.advance(7 * DAY + 1)
@@ -45,7 +47,7 @@ async def test_by_age(store: Store) -> None:
 async def test_not_by_age_while_the_clock_is_not_trusted(store: Store) -> None:
     clock = ManualClock(trusted=False)
     told: list[int] = []
-    retention = Retention(store, clock, told.append, keep_s=7 * DAY, remember=10)
+    retention = Retention(store, clock, SETTINGS, told=told.append, reprovers={})
     await committed(store, clock, 3)
     clock.advance(70 * DAY)
     assert await retention.step() == 0
@@ -54,7 +56,7 @@ async def test_not_by_age_while_the_clock_is_not_trusted(store: Store) -> None:
 async def test_by_need_only_as_much_as_is_needed(store: Store) -> None:
     clock = ManualClock(trusted=False)
     told: list[int] = []
-    retention = Retention(store, clock, told.append, keep_s=7 * DAY, remember=10)
+    retention = Retention(store, clock, SETTINGS, told=told.append, reprovers={})
     await committed(store, clock, 20, 9 << 20)
     assert store.space.free < WANTED_FREE * store.space.soft_cap
     assert 0 < await retention.step() < 20
@@ -64,7 +66,7 @@ async def test_by_need_only_as_much_as_is_needed(store: Store) -> None:
 async def test_what_is_not_committed_stays_however_little_room_there_is(store: Store) -> None:
     clock = ManualClock()
     told: list[int] = []
-    retention = Retention(store, clock, told.append, keep_s=0.0, remember=10)
+    retention = Retention(store, clock, Settings(keep_committed_s=0.0), told=told.append, reprovers={})
     for index in range(20):
         await put(store, bytes(9 << 20), f"1.{index}")
     clock.advance(70 * DAY)

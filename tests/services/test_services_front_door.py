@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from edged.dicom.reasons import FailureReason
 from edged.services.bell import Bells
 from edged.services.destinations import Routes
-from edged.services.store_instance import Accepted, FrontDoor, Refused, Source
+from edged.services.routing import Arrived, Everywhere, Routed, Source
+from edged.services.store_instance import Accepted, FrontDoor, Refused
 from edged.store.errors import StoreFailed
 from edged.store.instances import find_instance
+from edged.store.queue import destination_id, read_delivery
+from edged.store.records import DeliveryState
 from edged.store.store import Store, open_store
 from edged.store.transaction import Transaction
 from edged.telemetry.clock import ManualClock
@@ -35,7 +38,18 @@ FILES = [shipped(name) for name in ("MR_small_implicit.dcm", "MR_small_RLE.dcm",
 
 def door_of(store: Store) -> FrontDoor:
     clock = ManualClock()
-    return FrontDoor(store, Routes({}, ()), clock, conditions=Conditions(clock), bells=Bells())
+    return FrontDoor(store, Everywhere(Routes({}, ())), clock, conditions=Conditions(clock), bells=Bells())
+
+
+class ByRule:
+    """Sends everything to the first destination, urgent and on hold."""
+
+    def __init__(self) -> None:
+        self.arrived: list[Arrived] = []
+
+    def route(self, arrived: Arrived) -> Routed:
+        self.arrived.append(arrived)
+        return Routed((1,), (1,), urgent=True, hold=True, rule="night")
 
 
 async def hand_in(door: FrontDoor, pieces: Sequence[bytes], source: Source = SOURCE) -> Accepted | Refused:
@@ -165,3 +179,23 @@ async def test_a_device_that_fails_is_no_room(box: Box) -> None:
 
 def fail(_: Transaction) -> None:
     raise lmdb.DiskError("the device is gone")
+
+
+async def test_where_an_instance_goes_and_how_is_decided_when_it_arrives(tmp_path: Path) -> None:
+    async with open_store(tmp_path, CAPACITY, inline=True) as store:
+        await store.write(lambda txn: destination_id(txn, "archive"))
+        clock, routing = ManualClock(), ByRule()
+        door = FrontDoor(store, routing, clock, conditions=Conditions(clock), bells=Bells())
+        accepted = await hand_in(door, [made(ONE)], Source("test", sender="ct-room-2"))
+        assert isinstance(accepted, Accepted)
+        found = store.read_now(partial(find_instance, sop_instance_uid=ONE.instance))
+        delivery = store.read_now(partial(read_delivery, number=accepted.number, destination=1))
+        assert found is not None
+        assert delivery is not None
+        assert (found[1].destinations, found[1].required, found[1].rule) == ((1,), (1,), "night")
+        assert (delivery.state, delivery.urgency) == (DeliveryState.ON_HOLD, 0)
+        require_whole(store)
+    [arrived] = routing.arrived
+    assert arrived.source.sender == "ct-room-2"
+    assert arrived.sop_class_uid == found[1].sop_class_uid
+    assert arrived.attributes == found[1].attributes

@@ -131,7 +131,7 @@ async def test_an_untrusted_clock_trims_nothing(box: Box, nursery: trio.Nursery)
 async def trimmed_once(box: Box, keep_s: float, *, task_status: trio.TaskStatus[None]) -> None:
     """Run the trimmer until it waits for its next time."""
     async with trio.open_nursery() as trimming:
-        trimming.start_soon(keep_trimmed, box.store, box.clock, keep_s)
+        trimming.start_soon(partial(keep_trimmed, box.store, box.clock, keep_s=keep_s, memory=10))
         await trio.testing.wait_all_tasks_blocked()
         await box.store.write(lambda _: None)
         await trio.testing.wait_all_tasks_blocked()

@@ -7,8 +7,9 @@ import pytest
 import trio
 
 from edged.dicom.reasons import FailureReason
+from edged.services.routing import Source
 from edged.services.scrub import Verdict
-from edged.services.store_instance import Accepted, Refused, Source
+from edged.services.store_instance import Accepted, Refused
 from edged.store.repair import REPAIR_CHUNKS
 from edged.store.schema import CHUNK_BYTES
 from edged.store.upload import SPOOL_BYTES, upload

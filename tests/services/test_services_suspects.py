@@ -9,7 +9,8 @@ import pytest
 import trio
 
 from edged.dicom.reasons import FailureReason
-from edged.services.store_instance import Accepted, Refused, Source
+from edged.services.routing import Source
+from edged.services.store_instance import Accepted, Refused
 from edged.store.errors import InstanceGone
 from edged.store.schema import CHUNK_BYTES, CHUNKS, chunk_key
 from tests.conftest import ExpectedLogs

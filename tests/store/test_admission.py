@@ -11,11 +11,12 @@ from edged.store.admission import Outcome
 from edged.store.errors import StoreFull
 from edged.store.events import read_events
 from edged.store.instances import find_instance, instances_of
-from edged.store.queue import destination_id, figures, waiting
+from edged.store.queue import destination_id, figures
 from edged.store.records import DeliveryState
 from edged.store.schema import CHUNK_BYTES, CHUNKS, UNOWNED
 from edged.store.store import Store, open_store
 from edged.store.upload import upload
+from edged.store.waiting import waiting
 from tests.support.store_kit import CAPACITY, instance_of, problems, put, stored_bytes
 
 

@@ -11,7 +11,7 @@ from edged.store.commitments import add_request, decide
 from edged.store.counters import NEXT_EVENT, queue_rows, standing
 from edged.store.events import append_event
 from edged.store.queue import destination_id, move
-from edged.store.records import CommitmentRequest, Delivery, DeliveryState, Event, Reference, Standing
+from edged.store.records import CommitmentRequest, CommitRecord, Delivery, DeliveryState, Event, Reference, Standing
 from edged.store.store import open_store
 from edged.store.transaction import Transaction
 from tests.support.store_kit import CAPACITY, problems, put
@@ -42,6 +42,20 @@ def miscount(name: bytes) -> Callable[[Transaction], None]:
     return damage
 
 
+def misremember(txn: Transaction) -> None:
+    record = CommitRecord(
+        number=9,
+        sop_class_uid="1",
+        study_instance_uid="1.2.3",
+        series_instance_uid="1.2.3.4",
+        dataset_digest=b"",
+        committed=1.0,
+        evicted=2.0,
+        proofs={1: "dicomweb"},
+    )
+    txn.put_record(schema.COMMITTED_MEMORY, b"1.9", record)
+
+
 def other_state(txn: Transaction) -> None:
     txn.put_record(schema.DELIVERIES, schema.delivery_key(1, 1), Delivery(state=SENT, since=1.0))
 
@@ -64,6 +78,16 @@ DAMAGES = {
     "a lost event": lose(schema.EVENTS, schema.u64_key(2)),
     "a lost reference": lose(schema.REFERENCES, schema.reference_key(1, 0)),
     "a lost open request": lose(schema.OPEN_REQUESTS, schema.u64_key(1)),
+    "an open request that waits for nothing": lose(schema.WAITING_FOR, schema.waiting_key("1.1", 1, 0)),
+    "a request that waits for what it does not name": lambda txn: txn.put(
+        schema.WAITING_FOR, schema.waiting_key("1.1", 2, 0)
+    ),
+    "a commitment without an order": misremember,
+    "an order without a commitment": lambda txn: txn.put(
+        schema.COMMITTED_MEMORY_ORDER, schema.moment_key(1, 9), b"1.9"
+    ),
+    "a lost entry of a history": lose(schema.HISTORY, schema.history_key(2, 1)),
+    "a lost order of a history": lose(schema.HISTORY_ORDER, schema.u64_key(1)),
     "a lost record": lose(schema.INSTANCES, schema.u64_key(1)),
 }
 
@@ -75,7 +99,9 @@ async def test_damage_is_found(tmp_path: Path, damage: Callable[[Transaction], N
         await put(store, bytes(schema.CHUNK_BYTES + 1), "1.1")
         await put(store, b"abc", "1.2")
         done = Delivery(state=COMMITTED, since=2000.0)
-        await store.write(lambda txn: move(txn, 2, 1, expected=(HELD,), to=done))
+        stuck = Delivery(state=DeliveryState.STUCK, since=1500.0)
+        await store.write(lambda txn: move(txn, 2, 1, expected=(HELD,), to=stuck))
+        await store.write(lambda txn: move(txn, 2, 1, expected=(DeliveryState.STUCK,), to=done))
         request = CommitmentRequest(number=0, study_form=False, received=1.0, count=0, digest=b"")
         wanted = [Reference(sop_class_uid="1", sop_instance_uid="1.1")]
         await store.write(lambda txn: add_request(txn, "2.25.1", request, references=wanted))

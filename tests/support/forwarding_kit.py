@@ -24,8 +24,9 @@ from edged.services.bell import Bells
 from edged.services.destinations import Routes, load_routes
 from edged.services.journal import Journal
 from edged.services.repair import Holder
+from edged.services.routing import Source, routing_for
 from edged.services.state import StateService
-from edged.services.store_instance import Accepted, FrontDoor, Source
+from edged.services.store_instance import Accepted, FrontDoor
 from edged.store.events import read_events
 from edged.store.instances import find_instance
 from edged.store.queue import figures, read_delivery
@@ -149,7 +150,7 @@ async def forwarding(
         journal = Journal(store, clock, bells)
         conditions.listen(journal.condition_turned)
         live.watch_destinations(journal.destination_changed)
-        door = FrontDoor(store, routes, clock, conditions=conditions, bells=bells)
+        door = FrontDoor(store, routing_for(routes, settings.routes), clock, conditions=conditions, bells=bells)
         state = StateService(store, settings, routes, clock=clock, live=live)
         surroundings = Surroundings(store, clock, live=live, conditions=conditions, bells=bells)
         surroundings.gather_s = 0.0

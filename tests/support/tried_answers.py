@@ -20,11 +20,12 @@ from edged.store.store import Store
 from edged.telemetry.clock import ManualClock
 from edged.telemetry.conditions import Conditions
 from edged.telemetry.live import Live
+from edged.upstream.asking import asking_for
 from edged.upstream.connection import open_client
 from edged.upstream.destination import Destination, Surroundings
 from edged.upstream.endpoint import Endpoint
-from edged.upstream.forwarder import client_settings
 from edged.upstream.look import Finding, Looker
+from edged.upstream.reaching import client_settings
 from edged.upstream.retrieve import Retriever
 from tests.support.scripted_archive import JSON, Reply, ScriptedArchive, scripted_archive
 from tests.support.store_kit import instance_of
@@ -142,8 +143,9 @@ async def try_all() -> dict[int, Tried]:
     async with scripted_archive() as (archive, _):
         settings = _settings(archive.url)
         destination = Destination(1, settings, box)
-        async with open_client(Endpoint.parse(settings.url), client_settings(settings)) as client:
-            trial = _Trial(archive, Looker(destination, client), Retriever(destination, client))
+        async with open_client(Endpoint.parse(settings.url), client_settings(destination)) as client:
+            asking = asking_for(destination, client)
+            trial = _Trial(archive, Looker(asking), Retriever(destination, asking))
             return {0: await trial.tried(lambda _: Reply(reset=True))} | {
                 int(status): await trial.tried(lambda body, status=status: _reply(status, body))  # type: ignore[misc]
                 for status in HTTPStatus

@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from edged.store.commitments import asks
-from edged.store.queue import waiting
 from edged.store.records import DeliveryState
+from edged.store.waiting import waiting
 from edged.telemetry.clock import ManualClock
 from tests.support.committing import Committing
 from tests.support.forwarding_kit import Forwarding, destination, forwarding

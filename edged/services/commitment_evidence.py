@@ -1,0 +1,24 @@
+"""Asking destinations what they have, for what the box itself can no longer say: a port, implemented upstream.
+
+An answer is worth what its kind of proof is worth by the settings of today (DICOM.md §6).
+"""
+
+from enum import StrEnum
+from typing import Protocol
+
+from edged.config import Proof
+from edged.store.records import Reference
+
+
+class Unproven(StrEnum):
+    """What a destination said instead of a proof: that it has no such instance, or nothing."""
+
+    ABSENT = "absent"
+    UNANSWERED = "unanswered"
+
+
+class Witness(Protocol):
+    """One destination that can be asked."""
+
+    async def ask(self, reference: Reference) -> Proof | Unproven:
+        """Return the kind of proof that the destination gives for an instance; raises nothing that the peer did."""

@@ -1,0 +1,26 @@
+"""From a destination's settings to those of its client: where it is, how it is spoken to, whom it trusts.
+
+The settings have been judged; files that they name are opened when the client is made.
+"""
+
+from edged.config.choices import HTTPVersion
+from edged.upstream.connection import ClientSettings, HttpChoice
+from edged.upstream.destination import Destination
+from edged.upstream.tls import TLSSettings
+
+PROVING_CONNECTIONS = 2
+"""Beside those of the workers: proving waits neither for uploads nor for a repair."""
+
+_CHOICES = {
+    HTTPVersion.AUTO: HttpChoice.AUTO,
+    HTTPVersion.HTTP_1_1: HttpChoice.ONE,
+    HTTPVersion.HTTP_2: HttpChoice.TWO,
+}
+
+
+def client_settings(destination: Destination) -> ClientSettings:
+    """Return how to reach a destination."""
+    settings, connector = destination.settings, destination.box.connector
+    tls = TLSSettings(settings.tls.ca, settings.tls.certificate, settings.tls.private_key)
+    connections = settings.parallel + PROVING_CONNECTIONS
+    return ClientSettings(http=_CHOICES[settings.http], tls=tls, max_connections=connections, connector=connector)
