@@ -26,6 +26,7 @@ from edged.origin.store import StoreTransaction
 from edged.server import TLS, Kind, Listener, Server, inherited_url
 from edged.services.bell import Bell, Bells
 from edged.services.commitment import CommitmentService
+from edged.services.commitment_asking import Inquiry
 from edged.services.conflicts import tell_conflicts
 from edged.services.destinations import Routes, left_behind, load_routes
 from edged.services.filling import Filling
@@ -33,7 +34,7 @@ from edged.services.journal import Journal
 from edged.services.notifications import NotificationService
 from edged.services.repair import Repairer
 from edged.services.retention import Retention
-from edged.services.routing import routing_for
+from edged.services.routing import routing_for, without_required
 from edged.services.scrub import Scrub
 from edged.services.state import StateService
 from edged.services.store_instance import FrontDoor
@@ -131,6 +132,7 @@ async def assemble(settings: Settings, store: Store, clock: Clock) -> Parts:
     door.max_instance_bytes = settings.origin.max_instance_bytes
     box = Surroundings(store, clock, live=live, conditions=conditions, bells=bells)
     box.reconcile = settings.store.reconcile
+    inquiry = Inquiry(box.witnesses, routes.required, clock, accepted=settings.commitment.accept_proof)
     return Parts(
         settings=settings,
         store=store,
@@ -142,7 +144,7 @@ async def assemble(settings: Settings, store: Store, clock: Clock) -> Parts:
         door=door,
         filling=Filling(store, clock, conditions, live=live),
         surroundings=box,
-        commitment=CommitmentService(store, settings.commitment, clock, bells=bells, witnesses=box.witnesses),
+        commitment=CommitmentService(store, settings.commitment, clock, bells=bells, inquiry=inquiry),
         state=StateService(store, settings, routes, clock=clock, live=live),
         audit=Audit(settings.box.data_dir, settings.access, clock=clock, conditions=conditions),
     )
@@ -191,7 +193,7 @@ def _jobs(parts: Parts) -> list[Callable[[], Awaitable[None]]]:
         told, reprovers = parts.filling.drained, box.reprovers
         writing.append(Retention(store, clock, settings.store, told=told, reprovers=reprovers).keep)
     scrub = Scrub(store, clock, parts.conditions, bells=parts.bells, repairer=repairer)
-    parts.door.mender = scrub
+    parts.door.mender = parts.commitment.mender = scrub
     forwarding = partial(forward, parts.routes, settings.destinations, box)
     return [
         parts.filling.keep,
@@ -235,12 +237,16 @@ def _tls(settings: Settings) -> TLS | None:
 def _raise_standing(parts: Parts) -> None:
     tell_conflicts(parts.store, parts.conditions)
     tell_allocation(parts.store.allocation, parts.conditions)
-    if not parts.routes.required and parts.settings.commitment.evidence is not Evidence.LOCAL:
-        parts.conditions.raise_(
-            "no-required-destination",
-            Severity.WARNING,
-            "No [[destination]] is required: instances are kept and never let go by themselves.",
-        )
+    if parts.settings.commitment.evidence is Evidence.LOCAL:
+        return
+    which = ""
+    if not parts.routes.required:
+        which = "No [[destination]] is required"
+    elif kept := without_required(parts.routes, parts.settings.routes):
+        which = f"No [[destination]] is required of those that [[route]] {', '.join(kept)} names"
+    if which:
+        hint = f"{which}: instances are kept and never let go by themselves."
+        parts.conditions.raise_("no-required-destination", Severity.WARNING, hint)
 
 
 def _raise_left_behind(parts: Parts, queued: Mapping[str, int]) -> None:

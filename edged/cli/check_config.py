@@ -1,19 +1,46 @@
-"""`edged check-config FILE`: say everything that is wrong with a configuration file, or that nothing is."""
+"""`edged check-config FILE`: say everything that is wrong with a configuration file, or that nothing is.
+
+With `--explain FILE.dcm` it says instead what the routing rules would do with a file.
+"""
 
 from pathlib import Path
 
 import click
 
-from edged.cli.settings import settings_for
-from edged.config import remarks
+from edged.cli.explain_file import UnreadableFile, explain_file
+from edged.cli.settings import fail, settings_for
+from edged.config import Settings, remarks
+from edged.services.routing import Source
 
 
 @click.command("check-config")
 @click.argument("file", type=click.Path(path_type=Path))
-def command(file: Path) -> None:
+@click.option(
+    "--explain", "instance", metavar="FILE.dcm", type=click.Path(path_type=Path), help="Say where it would go."
+)
+@click.option("--source", "intake", default="stow", show_default=True, help="The intake that it would come from.")
+@click.option("--sender", default="", help="The name of the credential, or the AE title, that it would come with.")
+@click.option("--called-ae", default="", help="The AE title that would be called.")
+def command(file: Path, instance: Path | None, intake: str, *, sender: str, called_ae: str) -> None:
     """Check FILE: every problem is named at once; exit status 2 if there is any."""
     settings = settings_for(file)
-    destinations = ", ".join(f"{each.name} ({each.url})" for each in settings.destinations) or "none"
     for remark in remarks(settings):
         click.echo(f"note: {remark}", err=True)
+    if instance is None:
+        _good(file, settings)
+    else:
+        _explain(settings, instance, Source(intake, sender=sender, called_ae=called_ae))
+
+
+def _good(file: Path, settings: Settings) -> None:
+    destinations = ", ".join(f"{each.name} ({each.url})" for each in settings.destinations) or "none"
     click.echo(f"{file}: good. Listens on {', '.join(settings.origin.bind)}; destinations: {destinations}.")
+
+
+def _explain(settings: Settings, instance: Path, source: Source) -> None:
+    try:
+        lines = explain_file(settings, instance, source)
+    except UnreadableFile as error:
+        fail(1, str(error))
+    for line in lines:
+        click.echo(line)

@@ -7,6 +7,7 @@ from typing import NoReturn
 import click
 
 from edged.config import ConfigError, Settings, default_settings, find, load, missing_files
+from edged.services.routing import problems_of
 
 
 def fail(status: int, *lines: str) -> NoReturn:
@@ -29,6 +30,6 @@ def settings_for(config: Path | None) -> Settings:
         settings = load(path) if path is not None else default_settings()
     except ConfigError as error:
         fail(2, *(f"{path}: {problem}" for problem in error.problems))
-    if missing := missing_files(settings):
-        fail(2, *(f"{path}: {problem}" for problem in missing))
+    if wrong := missing_files(settings) + problems_of(settings.routes):
+        fail(2, *(f"{path}: {problem}" for problem in wrong))
     return settings

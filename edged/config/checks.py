@@ -8,6 +8,7 @@ that is only the consequence of another helps nobody.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from msgspec import structs
 
@@ -155,14 +156,23 @@ def _auth(destination: Destination) -> Iterator[str]:
             yield f'{key}: must be given with kind = "{auth.kind}"'
         if key not in needed | useful and value is not None:
             yield f'{key}: has no meaning with kind = "{auth.kind}"'
+    if auth.token_url is not None and not _keeps_to_itself(auth.token_url):
+        yield "token_url: must be https; nobody may read what is told there"
     if auth.kind is AuthKind.MTLS and destination.tls.certificate is None:
         yield 'kind: "mtls" needs the certificate of [destination.tls]'
+
+
+def _keeps_to_itself(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in {"127.0.0.1", "::1", "localhost"}
 
 
 def _proxy(destination: Destination) -> Iterator[str]:
     proxy = destination.proxy
     if proxy.url is None and (proxy.username is not None or proxy.password_file is not None):
         yield "url: must be given with a username or a password_file"
+    if proxy.url is not None and not proxy.url.startswith("http://"):
+        yield 'url: a proxy is spoken to in plain HTTP, write "http://host:port"; TLS goes through it unseen'
     if (proxy.username is None) != (proxy.password_file is None):
         yield "username: belongs together with password_file; one of them is missing"
 

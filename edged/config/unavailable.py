@@ -20,24 +20,12 @@ class Unavailable:
 ROWS = (
     Unavailable("access.plain_off_loopback", "dimse"),
     Unavailable("destination.commitment", "dimse"),
-    # connections
-    Unavailable("destination.proxy"),
-    Unavailable("destination.tls.pin"),
-    # pace
-    Unavailable("destination.rate"),
     # verification, transfer syntaxes
-    Unavailable("destination.verify", "retrieve"),
     Unavailable("destination.transcode", "explicit"),
     # proving again what is committed
     Unavailable("store.reconcile"),
-    # the long memory of commitments
-    Unavailable("commitment.memory"),
     # credentials, routing
-    Unavailable("destination.auth.kind", "oauth2"),
     Unavailable("destination.auth.kind", "jwt"),
-    Unavailable("destination.auth.kind", "mtls"),
-    Unavailable("destination.header_files"),
-    Unavailable("route"),
     # the other ways in
     Unavailable("intake.serial"),
     Unavailable("intake.folder"),

@@ -105,7 +105,8 @@ class StoreTransaction:
     async def _store(self, request: Request, content_type: MediaType, reservation: Reservation) -> list[Result]:
         """Read the body; what was begun is brought to its end even if the request cannot be."""
         body = pieces_of(request, self._most_bytes(content_type))
-        parts = Parts(self._door, Source(INTAKE, request.params.get("study")), reservation)
+        source = Source(INTAKE, request.params.get("study"), sender=request.requester.name)
+        parts = Parts(self._door, source, reservation)
         undecoded = None
         try:
             async with aclosing(body):

@@ -1,45 +1,54 @@
-"""Storage commitment as origin server: what the box answers, and what the answer rests on (PS3.18 13, DICOM.md §6).
+"""Storage commitment as origin server: requests are taken, decided as evidence comes in, and their results kept.
 
-Evidence `local`: the box is the archive, what it holds is committed. Evidence `upstream`: committed is what every
-required destination has proven, by a kind of proof that the settings accept. What is not known here is not denied
-before the grace is over: another intake may still be receiving it.
+What an answer rests on is said by `commitment_judge`. Two tasks decide. One follows the event log and looks up who
+waits for the instances that it names. The other walks over all open requests, in slices and slowly, for what no event
+tells: the grace that ends, bytes that were mended, destinations that must be asked. Neither waits for the other, and
+the walk alone would do, so that an event that was missed costs time and nothing else.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
 
 import trio
 from msgspec import structs
 
-from edged.config import Commitment, Evidence
-from edged.dicom.reasons import FailureReason, is_lack_of_room
+from edged.config import Commitment
+from edged.dicomweb.event_report import EventKind
 from edged.services.bell import Bells
-from edged.services.commitment_evidence import Witness
+from edged.services.commitment_asking import Inquiry
+from edged.services.commitment_judge import Grounds, Undecided, judge
+from edged.services.store_instance import Mender
 from edged.store.commitments import (
-    COMMITTED,
     add_request,
     decide,
     open_requests,
     purge_request,
     purgeable,
     read_request,
+    reference_at,
     references,
+    undecided,
+    waiting_for,
 )
-from edged.store.instances import find_instance
-from edged.store.queue import read_delivery
-from edged.store.records import CommitmentRequest, Delivery, DeliveryState, Instance, Reference
+from edged.store.events import last_event, read_events
+from edged.store.records import CommitmentRequest, Reference
+from edged.store.schema import WAITING_FOR
 from edged.store.store import Store
 from edged.store.transaction import Transaction
 from edged.telemetry.clock import Clock
 
 LOOK_AGAIN_S = 5.0
-UPSTREAM_REASONS = frozenset(
-    {
-        FailureReason.SOP_CLASS_NOT_SUPPORTED,
-        FailureReason.CLASS_INSTANCE_CONFLICT,
-    }
-)
+SLICE = 500
+"""References that are judged in one transaction."""
+
+PAUSE_S = 0.05
+"""Between two slices of a walk, so that any number of open requests is a small load."""
+
+EVENTS = 1000
+_TELLING = frozenset({EventKind.RECEIVED, EventKind.COMMITTED, EventKind.PARKED, EventKind.EVICTED})
+"""The events after which there may be an answer about their instance."""
 
 
 class DuplicateTransactionError(Exception):
@@ -47,7 +56,10 @@ class DuplicateTransactionError(Exception):
 
 
 class CommitmentService:
-    """Takes requests, decides them as proofs come in, keeps the results."""
+    """Takes requests, decides them as proofs come in, keeps the results.
+
+    `mender` knows which instances are damaged; it is set before anything runs.
+    """
 
     def __init__(
         self,
@@ -56,10 +68,11 @@ class CommitmentService:
         clock: Clock,
         *,
         bells: Bells,
-        witnesses: Mapping[int, Witness] = MappingProxyType({}),
+        inquiry: Inquiry | None = None,
     ) -> None:
-        """`witnesses` are the destinations that can be asked now, by their ids."""
-        self._witnesses = witnesses
+        """`inquiry` asks the destinations; without it there is nobody to ask."""
+        self.mender: Mender | None = None
+        self._inquiry = inquiry or Inquiry({}, (), clock, accepted=settings.accept_proof)
         self._store = store
         self._settings = settings
         self._clock = clock
@@ -72,14 +85,15 @@ class CommitmentService:
 
         Raises DuplicateTransactionError and StoreError.
         """
-        now = self._clock.wall()
+        now, grounds = self._clock.wall(), self._grounds()
 
         def add(txn: Transaction) -> CommitmentRequest | None:
             if read_request(txn, transaction_uid) is not None:
                 return None
             fresh = CommitmentRequest(number=0, study_form=study_form, received=now, count=0, digest=digest)
-            add_request(txn, transaction_uid, fresh, references=wanted)
-            return decide(txn, transaction_uid, self._decided(txn, transaction_uid, now), now=now)
+            added = add_request(txn, transaction_uid, fresh, references=wanted)
+            decided, _ = _judged(txn, added, list(enumerate(wanted)), grounds=grounds, now=now)
+            return decide(txn, transaction_uid, decided, now=now)
 
         request = await self._store.write(add, 256 * len(wanted))
         if request is None:
@@ -96,21 +110,39 @@ class CommitmentService:
         return await self._store.read(partial(references, number=request.number))
 
     async def keep_deciding(self) -> None:
-        """Decide open requests whenever something was proven, purge old results; runs until cancelled."""
-        while True:
-            proven = self._bells.proven.next
-            await self.decide_open()
-            await self.purge()
-            with trio.move_on_after(LOOK_AGAIN_S):
-                await proven.wait()
+        """Decide open requests as evidence comes in, purge old results; runs until cancelled."""
+        after = await self._store.read(last_event)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_following, after)
+            while True:
+                await self.decide_open()
+                await self.purge()
+                await trio.sleep(LOOK_AGAIN_S)
 
     async def decide_open(self) -> None:
-        """Decide what can be decided now. Raises StoreError."""
-        now = self._clock.wall()
+        """Walk once over all open requests and decide what can be decided. Raises StoreError."""
         for transaction_uid in await self._store.read(open_requests):
-            if await self._store.read(partial(self._decided, transaction_uid=transaction_uid, now=now)):
-                await self._store.write(partial(self._decide, transaction_uid=transaction_uid, now=now))
-                self._bells.logged.ring()
+            first = 0
+            while True:
+                rows = await self._store.read(
+                    partial(undecided, transaction_uid=transaction_uid, first=first, limit=SLICE)
+                )
+                if rows.found:
+                    await self._decide(transaction_uid, rows.found)
+                if rows.next is None:
+                    break
+                first = rows.next
+                await trio.sleep(PAUSE_S)
+
+    async def follow(self, after: int) -> int:
+        """Decide what the events beyond `after` tell of; return the number of the last one. Raises StoreError."""
+        while True:
+            last, touched = await self._store.read(partial(_touched, after=after))
+            for transaction_uid, rows in touched.items():
+                await self._decide(transaction_uid, rows)
+            if last - after < EVENTS:
+                return last
+            after = last
 
     async def purge(self) -> None:
         """Forget results that were kept long enough, never while the clock is not trusted. Raises StoreError."""
@@ -120,54 +152,76 @@ class CommitmentService:
         for transaction_uid in await self._store.read(partial(purgeable, before=before)):
             await self._store.write(partial(purge_request, transaction_uid=transaction_uid))
 
-    def _decide(self, txn: Transaction, transaction_uid: str, now: float) -> None:
-        decide(txn, transaction_uid, self._decided(txn, transaction_uid, now), now=now)
+    async def _keep_following(self, after: int) -> None:
+        while True:
+            proven = self._bells.proven.next
+            after = await self.follow(after)
+            with trio.move_on_after(LOOK_AGAIN_S):
+                await proven.wait()
 
-    def _decided(self, txn: Transaction, transaction_uid: str, now: float) -> list[tuple[int, Reference]]:
-        """Return the references that can be decided now and were not yet, by index."""
-        request = read_request(txn, transaction_uid)
-        if request is None or request.answered:
-            return []
-        denied = now >= request.received + self._settings.grace_s
-        return [
-            (index, structs.replace(reference, reason=reason))
-            for index, reference in enumerate(references(txn, request.number))
-            if reference.reason is None and (reason := self._reason(txn, reference, denied=denied)) is not None
-        ]
+    def _grounds(self) -> Grounds:
+        suspects = frozenset(self._store.suspects.numbers)
+        damaged = suspects if self.mender is None else suspects.union(self.mender.doubted)
+        return Grounds(self._settings, damaged, suspects)
 
-    def _reason(self, txn: Transaction, reference: Reference, *, denied: bool) -> int | None:
-        found = find_instance(txn, reference.sop_instance_uid)
-        if found is None or not _in_place(found[1], reference):
-            return FailureReason.NO_SUCH_OBJECT_INSTANCE if denied else None
-        number, instance = found
-        if instance.sop_class_uid != reference.sop_class_uid:
-            return FailureReason.CLASS_INSTANCE_CONFLICT
-        if self._settings.evidence is Evidence.LOCAL:
-            return COMMITTED
-        return self._proven_upstream(txn, number, instance)
-
-    def _proven_upstream(self, txn: Transaction, number: int, instance: Instance) -> int | None:
-        if not instance.required:
-            return FailureReason.PROCESSING_FAILURE
-        deliveries = [read_delivery(txn, number, destination) for destination in instance.required]
-        for delivery in deliveries:
-            if delivery is not None and delivery.state is DeliveryState.PARKED:
-                return _reason_of_parked(delivery)
-        if any(delivery is None or delivery.state is not DeliveryState.COMMITTED for delivery in deliveries):
-            return None
-        accepted = all(
-            delivery is not None and delivery.proof in self._settings.accept_proof for delivery in deliveries
+    async def _decide(self, transaction_uid: str, rows: "Rows") -> None:
+        """Decide some references of a request, asking for what is not known here; judged again where it is written."""
+        grounds, now = self._grounds(), self._clock.wall()
+        decided, to_ask = await self._store.read(
+            partial(_look, transaction_uid=transaction_uid, rows=rows, grounds=grounds, now=now)
         )
-        return COMMITTED if accepted else FailureReason.PROCESSING_FAILURE
+        if to_ask:
+            grounds = replace(self._grounds(), answers=await self._inquiry.ask(to_ask))
+        if not decided and not grounds.answers:
+            return
+
+        def write(txn: Transaction) -> None:
+            found, _ = _look(txn, transaction_uid, rows, grounds=grounds, now=now)
+            decide(txn, transaction_uid, found, now=now)
+
+        await self._store.write(write)
+        self._bells.logged.ring()
 
 
-def _reason_of_parked(delivery: Delivery) -> FailureReason:
-    """Return what a requester is told of an instance that a destination refused for good (DICOM.md §6)."""
-    if delivery.reason is not None and is_lack_of_room(delivery.reason):
-        return FailureReason.RESOURCE_LIMITATION
-    return FailureReason(delivery.reason) if delivery.reason in UPSTREAM_REASONS else FailureReason.PROCESSING_FAILURE
+Rows = Sequence[tuple[int, Reference]]
+"""References that were not decided, with their indexes."""
 
 
-def _in_place(instance: Instance, reference: Reference) -> bool:
-    named = reference.study_instance_uid, reference.series_instance_uid
-    return named in {("", ""), (instance.study_instance_uid, instance.series_instance_uid)}
+def _look(
+    txn: Transaction, transaction_uid: str, rows: Rows, *, grounds: Grounds, now: float
+) -> tuple[Rows, list[Reference]]:
+    request = read_request(txn, transaction_uid)
+    if request is None or request.answered:
+        return (), []
+    return _judged(txn, request, rows, grounds=grounds, now=now)
+
+
+def _judged(
+    txn: Transaction, request: CommitmentRequest, rows: Rows, *, grounds: Grounds, now: float
+) -> tuple[Rows, list[Reference]]:
+    """Return what can be decided now, with its reasons, and what the destinations must be asked for."""
+    denied = now >= request.received + grounds.settings.grace_s
+    decided, to_ask = [], []
+    for index, reference in rows:
+        judged = judge(txn, reference, grounds, denied=denied)
+        if judged is Undecided.TO_ASK:
+            to_ask.append(reference)
+        elif judged is not Undecided.WAITING:
+            decided.append((index, structs.replace(reference, reason=int(judged))))
+    return decided, to_ask
+
+
+def _touched(txn: Transaction, after: int) -> tuple[int, dict[str, list[tuple[int, Reference]]]]:
+    """Return the last event that was looked at, and what open requests wait for of the instances that are told of."""
+    if not txn.count(WAITING_FOR):
+        return last_event(txn), {}
+    events = read_events(txn, after, EVENTS)
+    uids = dict.fromkeys(event.sop_instance_uid for _, event in events if event.kind in _TELLING)
+    touched: dict[str, list[tuple[int, Reference]]] = defaultdict(list)
+    for uid in uids:
+        for transaction_uid, index in waiting_for(txn, uid):
+            request = read_request(txn, transaction_uid)
+            reference = reference_at(txn, request.number, index) if request is not None else None
+            if reference is not None:
+                touched[transaction_uid].append((index, reference))
+    return (events[-1][0] if events else after), touched

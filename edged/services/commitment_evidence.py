@@ -11,9 +11,15 @@ from edged.store.records import Reference
 
 
 class Unproven(StrEnum):
-    """What a destination said instead of a proof: that it has no such instance, or nothing."""
+    """What a destination said instead of a proof.
+
+    `absent`: it has no such instance. `untold`: it answered, and that neither proves nor denies it. `later`: it is at
+    it. `unanswered`: nothing, now.
+    """
 
     ABSENT = "absent"
+    UNTOLD = "untold"
+    LATER = "later"
     UNANSWERED = "unanswered"
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import trio
 
-from edged.store.commit_memory import TRIM_RECORDS, trim_memory
+from edged.store.commit_memory import TRIM_RECORDS, most_records, trim_memory
 from edged.store.errors import StoreError
 from edged.store.events import TRIM_EVENTS, trim_events
 from edged.store.history import TRIM_ENTRIES, trim_history
@@ -23,8 +23,9 @@ EVERY_S = 60.0
 async def keep_trimmed(store: Store, clock: Clock, *, keep_s: float, memory: int) -> None:
     """Trim events older than `keep_s` seconds, never by age while the clock is not trusted; runs until cancelled.
 
-    Of commitments `memory` records are kept.
+    Of commitments `memory` records are kept, or as many as a tenth of the store holds.
     """
+    keep = most_records(memory, store.space.capacity)
     while True:
         before = clock.wall() - keep_s if clock.trusted() else 0.0
         try:
@@ -32,7 +33,7 @@ async def keep_trimmed(store: Store, clock: Clock, *, keep_s: float, memory: int
                 pass
             while await store.write(trim_history) == TRIM_ENTRIES:
                 pass
-            while await store.write(partial(trim_memory, keep=memory)) == TRIM_RECORDS:
+            while await store.write(partial(trim_memory, keep=keep)) == TRIM_RECORDS:
                 pass
         except StoreError as error:
             log.info("tables could not be trimmed: %s", error)

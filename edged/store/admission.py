@@ -18,10 +18,10 @@ from edged.store.chunks import has_chunk, write_chunks
 from edged.store.counters import NEXT_INSTANCE
 from edged.store.errors import StoreFull
 from edged.store.events import append_event
-from edged.store.eviction import was_committed
+from edged.store.eviction import Before, before_eviction
 from edged.store.instances import enter, instances_under, take_out
 from edged.store.queue import NOT_SENT, Start, drop_deliveries, enqueue, read_delivery
-from edged.store.records import Event, Instance, Unowned, UnownedKind
+from edged.store.records import Check, Event, Instance, Unowned, UnownedKind
 from edged.store.schema import UNOWNED, u64_key
 from edged.store.transaction import Transaction
 
@@ -93,7 +93,8 @@ def admit(
         return Admitted(Outcome.DIFFERENT, first)
     if duplicate is Duplicate.REPLACE and _is_sent_nowhere(txn, first, present):
         _give_up(txn, first, present, now=instance.received)
-        consistent = _store(txn, instance, tail, start=start)
+        # a worker may be sending the first at this moment, or its answer was lost: the archive may keep that one
+        consistent = _store(txn, instance, tail, start=replace(start, check=Check.DIGEST))
         append_event(txn, _event(EventKind.CONFLICT, tail.number, instance, text=f"replaces number {first}"))
         return Admitted(Outcome.REPLACED, tail.number, inconsistent=not consistent)
     _hold_aside(txn, structs.replace(instance, conflict=True), tail, first=first)
@@ -114,7 +115,9 @@ def _store(txn: Transaction, instance: Instance, tail: Tail, *, start: Start) ->
     """Write an instance that its UID addresses; return whether its study and series agree with it."""
     _own(txn, tail)
     consistent = enter(txn, tail.number, instance)
-    enqueue(txn, tail.number, instance, start=replace(start, ask_first=was_committed(txn, instance)))
+    before = before_eviction(txn, instance)
+    check = Check.DIGEST if before is Before.OTHER else start.check
+    enqueue(txn, tail.number, instance, start=replace(start, ask_first=before is Before.SAME, check=check))
     append_event(txn, _event(EventKind.RECEIVED, tail.number, instance, text=instance.intake))
     return consistent
 

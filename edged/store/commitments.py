@@ -7,6 +7,7 @@ peer may know is evidence (DESIGN §1.2).
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -55,7 +56,7 @@ def add_request(
     if txn.count(OPEN_REQUESTS) >= MAX_OPEN_REQUESTS:
         raise StoreFull(f"{MAX_OPEN_REQUESTS} storage commitment requests are open")
     number = txn.add(NEXT_REQUEST, 1)
-    numbered = structs.replace(request, number=number, count=len(references))
+    numbered = structs.replace(request, number=number, count=len(references), left=len(references))
     txn.put_record(REQUESTS, uid_key(transaction_uid), numbered)
     txn.put(OPEN_REQUESTS, u64_key(number), transaction_uid.encode())
     for index, reference in enumerate(references):
@@ -81,28 +82,69 @@ def references(txn: Transaction, number: int) -> list[Reference]:
     return [unpack(Reference, value) for _, value in txn.rows(REFERENCES, u64_key(number))]
 
 
+class Slice(NamedTuple):
+    """Some references that are not decided, with their indexes, and where to go on; None at the end."""
+
+    found: list[tuple[int, Reference]]
+    next: int | None
+
+
+def undecided(txn: Transaction, transaction_uid: str, *, first: int, limit: int) -> Slice:
+    """Return those of the `limit` references from `first` on of an open request that are not decided."""
+    request = read_request(txn, transaction_uid)
+    if request is None or request.answered:
+        return Slice([], None)
+    rows = txn.rows(REFERENCES, u64_key(request.number), start=reference_key(request.number, first))
+    looked_at = [
+        (first + index, unpack(Reference, value)) for (_, value), index in zip(rows, range(limit), strict=False)
+    ]
+    found = [(index, reference) for index, reference in looked_at if reference.reason is None]
+    beyond = first + limit
+    return Slice(found, beyond if beyond < request.count else None)
+
+
+def reference_at(txn: Transaction, number: int, index: int) -> Reference | None:
+    """Return one reference of a request."""
+    return txn.record(REFERENCES, reference_key(number, index), Reference)
+
+
 def decide(
     txn: Transaction, transaction_uid: str, decided: Iterable[tuple[int, Reference]], *, now: float
 ) -> CommitmentRequest | None:
-    """Write decided references by index; when none is open any more the result stands, with its event."""
+    """Write decided references by index; when none is open any more the result stands, with its event.
+
+    What was decided before stays as it is.
+    """
     request = read_request(txn, transaction_uid)
     if request is None or request.answered:
         return request
+    left, failed = _counts(txn, request)
     for index, reference in decided:
+        before = reference_at(txn, request.number, index)
+        if reference.reason is None or before is None or before.reason is not None:
+            continue
         txn.put_record(REFERENCES, reference_key(request.number, index), reference)
-        if reference.reason is not None:
-            txn.delete(WAITING_FOR, waiting_key(reference.sop_instance_uid, request.number, index))
-    outcomes = references(txn, request.number)
-    if any(reference.reason is None for reference in outcomes):
-        return request
-    failed = sum(reference.reason != COMMITTED for reference in outcomes)
-    answered = structs.replace(request, answered=now)
-    txn.put_record(REQUESTS, uid_key(transaction_uid), answered)
+        txn.delete(WAITING_FOR, waiting_key(reference.sop_instance_uid, request.number, index))
+        left -= 1
+        failed += reference.reason != COMMITTED
+    answered = structs.replace(request, left=left, failed=failed, answered=0.0 if left else now)
+    if answered != request:
+        txn.put_record(REQUESTS, uid_key(transaction_uid), answered)
+    if left:
+        return answered
     txn.delete(OPEN_REQUESTS, u64_key(request.number))
     txn.put(ANSWERED, _moment(answered), transaction_uid.encode())
     text = f"{request.count - failed} committed, {failed} failed"
     append_event(txn, Event(kind=EventKind.COMMITMENT_RESULT, time=now, transaction_uid=transaction_uid, text=text))
     return answered
+
+
+def _counts(txn: Transaction, request: CommitmentRequest) -> tuple[int, int]:
+    """Return how many references are not decided and how many failed; counted once where the record does not say."""
+    if request.left >= 0:
+        return request.left, request.failed
+    reasons = [reference.reason for reference in references(txn, request.number)]
+    return reasons.count(None), sum(reason not in {None, COMMITTED} for reason in reasons)
 
 
 def purge_request(txn: Transaction, transaction_uid: str) -> None:

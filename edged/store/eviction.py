@@ -1,17 +1,23 @@
 """Letting go of an instance that every required destination has committed to (DESIGN §1.5).
 
 Eviction is one bounded transaction: record, indexes, counts and deliveries go, the chunks become unowned for the
-sweeper, the digest is remembered, the event is written. Only what stands in EVICTABLE can go, and it stands there only
-while it is proven. A remembered digest never replaces storing: it only makes the box ask before it uploads again.
+sweeper, the digest and who had committed to it are remembered, the event is written. Only what stands in EVICTABLE can
+go, and it stands there only while it is proven. What is remembered never replaces storing: it only makes the box ask
+before it uploads again, and compare what is there where another data set had the UID before.
 """
+
+from collections.abc import Mapping
+from enum import Enum, auto
 
 from edged.dicomweb.event_report import EventKind
 from edged.store.chunks import Rest, delete_chunks
+from edged.store.commit_memory import remember
 from edged.store.events import append_event
 from edged.store.instances import take_out
 from edged.store.queue import drop_deliveries, read_delivery
-from edged.store.records import Event, Instance, Remembered, Unowned, UnownedKind
+from edged.store.records import CommitRecord, Delivery, Event, Instance, Remembered, Unowned, UnownedKind
 from edged.store.schema import (
+    COMMITTED_MEMORY,
     EVICTABLE,
     INSTANCES,
     REMEMBERED,
@@ -46,10 +52,21 @@ def evict_oldest(txn: Transaction, *, committed_before: float, least_bytes: int,
     return evicted
 
 
-def was_committed(txn: Transaction, instance: Instance) -> bool:
-    """Whether this very data set was committed to before it was evicted here."""
-    known = txn.record(REMEMBERED, uid_key(instance.sop_instance_uid), Remembered)
-    return known is not None and known.dataset_digest == instance.dataset_digest
+class Before(Enum):
+    """What was committed to under a UID before it was evicted here, as far as is known."""
+
+    NOTHING = auto()
+    SAME = auto()
+    OTHER = auto()
+
+
+def before_eviction(txn: Transaction, instance: Instance) -> Before:
+    """Compare a data set with what was evicted under its UID: destinations may have another one."""
+    key = uid_key(instance.sop_instance_uid)
+    known = txn.record(REMEMBERED, key, Remembered) or txn.record(COMMITTED_MEMORY, key, CommitRecord)
+    if known is None:
+        return Before.NOTHING
+    return Before.SAME if known.dataset_digest == instance.dataset_digest else Before.OTHER
 
 
 def forget_oldest(txn: Transaction, keep: int, limit: int = 1000) -> int:
@@ -68,7 +85,9 @@ def _evict(txn: Transaction, number: int, now: float) -> None:
     instance = txn.record(INSTANCES, u64_key(number), Instance)
     if instance is None:
         raise AssertionError(f"number {number} is evictable and has no record")
-    _remember(txn, number, instance, now=now)
+    deliveries = _required(txn, number, instance)
+    _remember(txn, number, instance, deliveries=deliveries, now=now)
+    remember(txn, number, instance, deliveries=deliveries, now=now)
     drop_deliveries(txn, number, instance)
     take_out(txn, number, instance)
     if delete_chunks(txn, number) is not Rest.NONE:
@@ -76,18 +95,24 @@ def _evict(txn: Transaction, number: int, now: float) -> None:
     append_event(txn, _evicted(number, instance, now))
 
 
-def _remember(txn: Transaction, number: int, instance: Instance, *, now: float) -> None:
+def _required(txn: Transaction, number: int, instance: Instance) -> dict[int, Delivery]:
+    found = {destination: read_delivery(txn, number, destination) for destination in instance.required}
+    return {destination: delivery for destination, delivery in found.items() if delivery is not None}
+
+
+def _remember(
+    txn: Transaction, number: int, instance: Instance, *, deliveries: Mapping[int, Delivery], now: float
+) -> None:
     key = uid_key(instance.sop_instance_uid)
     before = txn.record(REMEMBERED, key, Remembered)
     if before is not None:
         txn.delete(REMEMBERED_ORDER, moment_key(int(before.evicted * 1000), before.number))
-    deliveries = [read_delivery(txn, number, destination) for destination in instance.required]
     remembered = Remembered(
         number=number,
         sop_class_uid=instance.sop_class_uid,
         dataset_digest=instance.dataset_digest,
         evicted=now,
-        proofs=tuple(delivery.proof for delivery in deliveries if delivery is not None),
+        proofs=tuple(delivery.proof for delivery in deliveries.values()),
     )
     txn.put_record(REMEMBERED, key, remembered)
     txn.put(REMEMBERED_ORDER, moment_key(int(now * 1000), number), key)

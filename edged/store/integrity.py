@@ -13,7 +13,7 @@ from edged.store.chunks import chunk_count, stored_digest
 from edged.store.counters import FIRST_EVENT, NEXT_EVENT, NEXT_INSTANCE, queue_bytes, queue_rows, standing
 from edged.store.errors import InstanceGone
 from edged.store.instances import all_instances, place_of
-from edged.store.queue import evictable_key, standing_of
+from edged.store.queue import evictable_key, is_evictable, standing_of
 from edged.store.records import (
     CommitmentRequest,
     CommitRecord,
@@ -208,15 +208,15 @@ def _queue(txn: Transaction) -> Iterator[str]:
 
 
 def _evictable(txn: Transaction) -> Iterator[str]:
-    """Exactly the committed instances are in the order of eviction."""
-    committed = 0
+    """Exactly the committed instances that are neither parked nor on hold are in the order of eviction."""
+    evictable = 0
     for number, instance in all_instances(txn):
-        if standing_of(txn, number, instance) is Standing.COMMITTED:
-            committed += 1
+        if is_evictable(txn, number, instance):
+            evictable += 1
             if txn.get(EVICTABLE, evictable_key(txn, number, instance)) is None:
                 yield f"{_named(number, instance)} is committed and not in its place in the order of eviction"
-    if txn.count(EVICTABLE) != committed:
-        yield f"{txn.count(EVICTABLE)} instances may be evicted, {committed} are committed"
+    if txn.count(EVICTABLE) != evictable:
+        yield f"{txn.count(EVICTABLE)} instances are in the order of eviction, {evictable} may be evicted"
 
 
 def _remembered(txn: Transaction) -> Iterator[str]:
@@ -275,6 +275,9 @@ def _requests(txn: Transaction) -> Iterator[str]:
         purged += request.purged
         if rows != request.count:
             yield f"request {bytes(key).decode()} has {rows} references; its record says {request.count}"
+        left = sum(unpack(Reference, row).reason is None for _, row in txn.rows(REFERENCES, u64_key(request.number)))
+        if not request.purged and request.left not in {left, -1}:
+            yield f"request {bytes(key).decode()} has {left} undecided references; its record says {request.left}"
         if (txn.get(OPEN_REQUESTS, u64_key(request.number)) is None) != bool(request.answered):
             yield f"request {bytes(key).decode()} is answered and open, or neither"
     if txn.count(OPEN_REQUESTS) != unanswered:

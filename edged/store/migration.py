@@ -12,11 +12,27 @@ from types import MappingProxyType
 
 import msgspec
 
-from edged.store.records import Reference, unpack
-from edged.store.schema import META, OPEN_REQUESTS, REFERENCES, VERSION, WAITING_FOR, read_u64, u64_key, waiting_key
+from edged.store.queue import is_evictable
+from edged.store.records import Instance, Reference, unpack
+from edged.store.schema import (
+    EVICTABLE,
+    INSTANCES,
+    META,
+    OPEN_REQUESTS,
+    REFERENCES,
+    VERSION,
+    WAITING_FOR,
+    number_at_end,
+    read_u64,
+    u64_key,
+    waiting_key,
+)
 from edged.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
+
+ROWS = 5000
+"""Rows that one transaction looks at."""
 
 Writing = Callable[[], AbstractContextManager[Transaction]]
 
@@ -38,6 +54,23 @@ def _to_2(writing: Writing) -> None:
         with writing() as txn:  # a request has at most 20,000 references
             for key in list(_undecided(txn, number)):
                 txn.put(WAITING_FOR, key)
+    _keep_what_is_parked(writing)
+
+
+def _keep_what_is_parked(writing: Writing) -> None:
+    """What an optional destination keeps parked leaves the order of eviction."""
+    after = b""
+    while True:
+        with writing() as txn:
+            keys = [bytes(key) for (key, _), _ in zip(txn.rows(EVICTABLE, start=after), range(ROWS), strict=False)]
+            for key in keys:
+                number = number_at_end(key)
+                instance = txn.record(INSTANCES, u64_key(number), Instance)
+                if instance is not None and not is_evictable(txn, number, instance):
+                    txn.delete(EVICTABLE, key)
+        if len(keys) < ROWS:
+            return
+        after = keys[-1]
 
 
 def _undecided(txn: Transaction, number: int) -> Iterator[bytes]:

@@ -46,6 +46,9 @@ UNSENT = (DeliveryState.HELD, DeliveryState.ON_HOLD, DeliveryState.STUCK)
 NOT_SENT = frozenset({*UNSENT, DeliveryState.PARKED})
 """The states in which a destination has given no evidence that it holds the instance."""
 
+KEPT = frozenset({DeliveryState.PARKED, DeliveryState.ON_HOLD})
+"""The states, at whichever destination, in which an instance is never evicted (DESIGN §1.4, §6)."""
+
 _EVENTS = {
     DeliveryState.SENT: EventKind.SENT,
     DeliveryState.COMMITTED: EventKind.COMMITTED,
@@ -248,6 +251,16 @@ def standing_of(txn: Transaction, number: int, instance: Instance) -> Standing:
     return {DeliveryState.SENT: Standing.SENT, DeliveryState.COMMITTED: Standing.COMMITTED}.get(least, Standing.HELD)
 
 
+def is_evictable(txn: Transaction, number: int, instance: Instance) -> bool:
+    """Whether an instance may be let go: each required destination has committed to it, and none keeps it parked or
+    on hold, the optional ones included.
+    """
+    if standing_of(txn, number, instance) is not Standing.COMMITTED:
+        return False
+    optional = (read_delivery(txn, number, each) for each in instance.destinations if each not in instance.required)
+    return not any(delivery is not None and delivery.state in KEPT for delivery in optional)
+
+
 def _required(txn: Transaction, number: int, instance: Instance) -> list[Delivery]:
     found = (txn.record(DELIVERIES, delivery_key(number, each), Delivery) for each in instance.required)
     return [delivery for delivery in found if delivery is not None]
@@ -255,9 +268,8 @@ def _required(txn: Transaction, number: int, instance: Instance) -> list[Deliver
 
 def _count(txn: Transaction, number: int, instance: Instance, *, by: int) -> None:
     """Count an instance in (1) or out (-1) of its standing, and with it of the order of eviction."""
-    value = standing_of(txn, number, instance)
-    txn.add(standing(value), by)
-    if value is Standing.COMMITTED:
+    txn.add(standing(standing_of(txn, number, instance)), by)
+    if is_evictable(txn, number, instance):
         key = evictable_key(txn, number, instance)
         if by > 0:
             txn.put(EVICTABLE, key, u64_key(instance.size))

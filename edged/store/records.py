@@ -185,7 +185,10 @@ class Event(Record, frozen=True):
 
 
 class CommitmentRequest(Record, frozen=True):
-    """A storage commitment request made of the box (PS3.18 13); `answered` is 0 until the result stands."""
+    """A storage commitment request made of the box (PS3.18 13); `answered` is 0 until the result stands.
+
+    `left` references are not decided yet and `failed` ones are decided against; -1 stands for both being unknown.
+    """
 
     number: int
     study_form: bool
@@ -194,6 +197,8 @@ class CommitmentRequest(Record, frozen=True):
     digest: bytes
     answered: float = 0.0
     purged: bool = False
+    left: int = -1
+    failed: int = 0
 
 
 class Reference(Record, frozen=True):

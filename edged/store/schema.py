@@ -99,7 +99,8 @@ EVICTABLE = Table(
     "committed at u64 ms, instance number u64",
     "size u64",
     "as instances",
-    "one row for each instance with a required destination whose required deliveries are all committed",
+    "one row for each instance with a required destination whose required deliveries are all committed, if none of its"
+    " deliveries is parked or on hold",
 )
 REMEMBERED = Table(
     "remembered",

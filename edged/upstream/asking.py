@@ -12,9 +12,9 @@ from edged.upstream.connection import Client
 from edged.upstream.credentials import Credentials, Fields, credentials_for
 from edged.upstream.destination import Destination
 from edged.upstream.endpoint import Endpoint
-from edged.upstream.message import Request, Response
+from edged.upstream.message import NoAnswer, Request, Response
 from edged.upstream.pace import PacedBody, PaceKeeper, pace_keeper_for
-from edged.upstream.redaction import Redactor, redactor_for
+from edged.upstream.redaction import Redactor
 
 
 class Asking:
@@ -49,27 +49,34 @@ class Asking:
         `fresh`: on a connection that was not used before. Raises NoAnswer, CredentialError, and what the body's pieces
         and the sink raise.
         """
-        if request.body is not None and self._pace.bounded:
+        if request.body is not None:
             request = replace(request, body=PacedBody(request.body, self._pace, urgent))
         credential = await self._credentials.fields()
-        response = await self._client.request(self._with(request, credential), fresh=fresh)
+        response = await self._send(request, credential, fresh=fresh)
         if response.status != HTTPStatus.UNAUTHORIZED:
             return response
         if not await self._credentials.refused(credential, response.status):
             return response
-        return await self._client.request(self._with(request, await self._credentials.fields()), fresh=fresh)
+        return await self._send(request, await self._credentials.fields(), fresh=fresh)
 
-    def _with(self, request: Request, credential: Fields) -> Request:
-        return replace(request, headers=(*request.headers, *self._headers, *credential))
+    async def _send(self, request: Request, credential: Fields, *, fresh: bool) -> Response:
+        self.redactor.learn_fields(credential)
+        request = replace(request, headers=(*request.headers, *self._headers, *credential))
+        try:
+            return await self._client.request(request, fresh=fresh)
+        except NoAnswer as error:
+            error.text = self.redactor.text(error.text)  # a peer's reason for ending a connection may be in it
+            error.args = (f"{error.phase}: {error.text}",)
+            raise
 
 
 def asking_for(destination: Destination, client: Client) -> Asking:
     """Return the way to ask a destination."""
-    credentials = credentials_for(destination)
+    redactor = Redactor()
     return Asking(
         client,
         destination.settings.headers,
-        credentials=credentials,
+        credentials=credentials_for(destination),
         pace=pace_keeper_for(destination),
-        redactor=redactor_for(destination, credentials),
+        redactor=redactor,
     )

@@ -2,7 +2,10 @@
 
 One client per destination. It dials when a request needs it, keeps what can be used again, and learns from TLS which
 HTTP the peer speaks: HTTP/2 has one connection that all requests share, HTTP/1.1 one connection a request, at most
-`max_connections` of them. It never sends a request twice: whether to try again is for the retry policy to decide.
+`max_connections` of them. Whether to try again is for the retry policy to decide, but for one case: a connection that
+was idle and that the peer closes before it has answered anything has told nothing about the request, which is then sent
+once more, on a new one (RFC 9112 9.3.1, RFC 9110 9.2.2: to store and to ask are idempotent), unless the request says
+`once`; so is one of which only the expectation was refused (417), without it.
 
 Invariants: every connection is in the pool, is the shared one, or belongs to exactly one running request; whatever ends
 the request, cancellation too, puts it back or closes it. What was learned is forgotten when dialling fails.
@@ -19,9 +22,11 @@ from edged.telemetry.live import Phase
 from edged.upstream.beside import beside
 from edged.upstream.dial import Connector, Timeouts, dial
 from edged.upstream.endpoint import Endpoint
+from edged.upstream.expect import Expectation
 from edged.upstream.http1 import Http1Connection
 from edged.upstream.http2 import Http2Connection
-from edged.upstream.message import NoAnswer, Request, Response
+from edged.upstream.message import IdleEnded, NoAnswer, Request, Response
+from edged.upstream.pinning import pin_fault
 from edged.upstream.pool import IdleConnections
 from edged.upstream.tls import TLSSettings
 from edged.upstream.transport import Transport
@@ -62,7 +67,9 @@ class Client:
         self._choice = settings.http
         if settings.http is HttpChoice.AUTO and not endpoint.secure:
             self._choice = HttpChoice.ONE  # there is nothing to learn it from
+        self._pins = settings.tls.pins
         self._context = settings.tls.context(_ALPN[self._choice]) if endpoint.secure else None
+        self._expectation = Expectation()
         self._learned: HttpChoice | None = None
         self._idle = IdleConnections()
         self._slots = trio.Semaphore(settings.max_connections)
@@ -76,7 +83,7 @@ class Client:
         return self._learned.value if self._learned else None
 
     async def request(self, request: Request, *, fresh: bool = False) -> Response:
-        """Send `request` once and give its final response; `fresh`: on a connection that was not used before.
+        """Send `request` and give its final response; `fresh`: on a connection that was not used before.
 
         Raises NoAnswer, what the body's pieces and the sink raise, and trio.ClosedResourceError once it is closed.
         """
@@ -85,11 +92,13 @@ class Client:
             return await shared.exchange(request)
         async with self._slots:
             idle = None if fresh else self._idle.take_nowait()
-            connection = idle or self._http1(await self._dial())
-            try:
-                return await connection.exchange(request)
-            finally:
-                self._give_back(connection)
+            if idle is not None:
+                try:
+                    return await self._exchange_on(idle, request)
+                except IdleEnded:  # it says nothing about the request
+                    if request.once:
+                        raise
+            return await self._exchange_on(self._http1(await self._dial()), request)
 
     async def aclose(self) -> None:
         """Close the idle connections and the shared one; what still runs on its own connection may end."""
@@ -99,12 +108,26 @@ class Client:
             self._shared.close()
         await trio.lowlevel.checkpoint()
 
+    async def _exchange_on(self, connection: Http1Connection, request: Request) -> Response:
+        asks = self._expectation.wanted(request.content_length)
+        try:
+            response = await connection.exchange(request)
+        except NoAnswer:
+            self._expectation.lost()
+            raise
+        finally:
+            self._give_back(connection)
+        self._expectation.answered(request.content_length, response.status)
+        if asks and self._expectation.is_refused(response.status):
+            return await self._exchange_on(self._http1(await self._dial()), request)
+        return response
+
     def _check_open(self) -> None:
         if self._closed:
             raise trio.ClosedResourceError("this client has been closed")
 
     def _http1(self, transport: Transport) -> Http1Connection:
-        return Http1Connection(transport, self.endpoint, self._timeouts)
+        return Http1Connection(transport, self.endpoint, self._timeouts, expectation=self._expectation)
 
     def _give_back(self, connection: Http1Connection) -> None:
         if self._closed:
@@ -142,6 +165,10 @@ class Client:
             self._learned = None
             raise
         self.connections_opened += 1
+        if self._context is not None and (fault := pin_fault(transport.certificate(), self._pins)):
+            transport.close()
+            self._learned = None
+            raise NoAnswer(Phase.TLS, f"no TLS with {self.endpoint.peer}: {fault}", not_processed=True)
         spoken = _spoken(transport, self._choice)
         if spoken is None or self._learned not in {None, spoken}:
             transport.close()

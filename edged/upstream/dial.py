@@ -34,6 +34,8 @@ class Timeouts:
     """Without progress while the request is sent."""
     answer_s: float = 120
     """From the end of the request to the head of the answer; each interim response begins it anew."""
+    interim_s: float = 1200
+    """From the end of the request to the head of the answer in all, however many interim responses come."""
     body_s: float = 60
     """Without progress while the answer's body is read."""
     idle_s: float = 30
@@ -46,16 +48,16 @@ Connector = Callable[[Endpoint, ssl.SSLContext | None, Timeouts], Awaitable[Tran
 
 async def dial(endpoint: Endpoint, context: ssl.SSLContext | None, timeouts: Timeouts) -> Transport:
     """Connect, over TLS where a context is given. Raises NoAnswer in the phases DNS, TCP and TLS."""
-    transport = Transport(await _connect(endpoint, timeouts), context, server_hostname=endpoint.host)
+    transport = Transport(await connect(endpoint, timeouts), context, server_hostname=endpoint.host)
     with ExitStack() as undo:
         undo.callback(transport.close)
-        if context is not None:
-            await _handshake(transport, endpoint, timeouts)
+        await secure(transport, endpoint, timeouts)
         undo.pop_all()
     return transport
 
 
-async def _connect(endpoint: Endpoint, timeouts: Timeouts) -> trio.SocketStream:
+async def connect(endpoint: Endpoint, timeouts: Timeouts) -> trio.SocketStream:
+    """Connect by TCP. Raises NoAnswer in the phases DNS and TCP."""
     phase = Phase.DNS
     try:
         with trio.fail_after(timeouts.connect_s):
@@ -77,7 +79,8 @@ async def _connect(endpoint: Endpoint, timeouts: Timeouts) -> trio.SocketStream:
     return stream
 
 
-async def _handshake(transport: Transport, endpoint: Endpoint, timeouts: Timeouts) -> None:
+async def secure(transport: Transport, endpoint: Endpoint, timeouts: Timeouts) -> None:
+    """Do the TLS handshake, if the transport has one to do. Raises NoAnswer in the phase TLS."""
     try:
         with trio.fail_after(timeouts.tls_s):
             await transport.handshake()

@@ -77,6 +77,7 @@ class Exchange:
         except NoAnswer as error:
             return silence_of(error, trio.current_time() - began), error.phase, frozenset()
         answer = answer_of(response, self._destination.box.clock.wall())
+        answer = replace(answer, text=self._asking.redactor.text(answer.text))
         phase = Phase.VERDICT if response.status < HTTPStatus.INTERNAL_SERVER_ERROR else Phase.HTTP
         return answer, phase, unsent_of(response, body.ends())
 

@@ -56,7 +56,7 @@ async def _work(destination: Destination, client: Client) -> None:
     reconciler = Reconciler(destination, looker, asking)
     box, number = destination.box, destination.number
     box.holders[number] = Retriever(destination, asking)
-    box.witnesses[number] = witness_for(destination, looker)
+    box.witnesses[number] = witness_for(destination, asking)
     box.reprovers[number] = reconciler
     async with trio.open_nursery() as nursery:
         nursery.start_soon(Aside(destination).work)

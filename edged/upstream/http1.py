@@ -20,13 +20,17 @@ from edged.telemetry.live import Phase
 from edged.upstream.beside import beside
 from edged.upstream.dial import Timeouts
 from edged.upstream.endpoint import Endpoint
-from edged.upstream.message import Answer, Body, NoAnswer, Request, Response, parts
+from edged.upstream.expect import FIELD, WAIT_S, Expectation
+from edged.upstream.message import Answer, Body, IdleEnded, NoAnswer, Request, Response, parts
+from edged.upstream.progress import FLOOR_BYTES_PER_S, Progress
 from edged.upstream.transport import Transport
 
 PART_BYTES = 128 << 10
 """Sent at a time, each with the deadline for progress: more than 2 kB/s is asked of the slowest link."""
 MAX_HEAD_BYTES = 64 << 10
 """Of an answer's head; nginx, Apache and Orthanc stay below 8 KiB."""
+IDLE_ENDED_BYTES = 1 << 20
+"""Of a body, at most, that may have been handed over before the end of an idle connection is seen: one round trip's."""
 LAST_SEND_GRACE_S = 1.0
 """For the last send to return when its answer is already there; normally the time of one scheduling."""
 
@@ -34,7 +38,10 @@ LAST_SEND_GRACE_S = 1.0
 class Http1Connection:
     """A connected transport that speaks HTTP/1.1."""
 
-    def __init__(self, transport: Transport, endpoint: Endpoint, timeouts: Timeouts) -> None:
+    def __init__(
+        self, transport: Transport, endpoint: Endpoint, timeouts: Timeouts, *, expectation: Expectation | None = None
+    ) -> None:
+        self._expectation = expectation or Expectation()
         self._transport = transport
         self._endpoint = endpoint
         self._timeouts = timeouts
@@ -45,16 +52,18 @@ class Http1Connection:
 
     async def exchange(self, request: Request) -> Response:
         """Send `request` and read its answer. Raises NoAnswer, and what the body's pieces and the sink raise."""
+        running = _Exchange(request, reused=self._used)
+        running.asks = self._expectation.wanted(request.content_length)
         self.reusable, self._used = False, True
-        running = _Exchange(request)
-        head = self._start(request)  # before anything is read: some peers answer before they are asked
+        head = self._start(running)  # before anything is read: some peers answer before they are asked
         async with beside(partial(self._send, head, running)):
-            response = await self._receive(running)
+            await self._receive(running)
             if self._protocol.our_state is h11.DONE:
                 with trio.move_on_after(LAST_SEND_GRACE_S):
                     await running.sent.wait()
         self._finish(running)
-        return response
+        sent = running.sent.is_set()
+        return running.answer.response(running.version, request_sent=sent, sent_bytes=running.left_bytes)
 
     def is_stale(self) -> bool:
         """Tell whether an idle connection is not to be trusted: too old, or the peer has said something unasked.
@@ -79,11 +88,14 @@ class Http1Connection:
 
     # Sending
 
-    def _start(self, request: Request) -> bytes:
+    def _start(self, running: "_Exchange") -> bytes:
         """Begin a request in h11; gives the head to send."""
+        request = running.request
         headers = [("Host", self._endpoint.authority), *request.headers]
         if request.content_length is not None:
             headers.append(("Content-Length", str(request.content_length)))
+        if running.asks:
+            headers.append(FIELD)
         head = self._protocol.send(h11.Request(method=request.method, target=request.target, headers=headers))
         if not request.content_length:
             self._protocol.send(h11.EndOfMessage())
@@ -93,11 +105,20 @@ class Http1Connection:
         body = running.request.body
         if not await self._pass_on(head, running):
             return
+        if running.asks:
+            await self._wait_told(running)
         if body is not None and not await self._send_body(body, running):
             return
         running.sent.set()
         running.sending = False
         running.wait_on(self._timeouts)
+
+    async def _wait_told(self, running: "_Exchange") -> None:
+        """Wait until the peer says whether it wants the body, but not for long."""
+        with trio.move_on_after(WAIT_S) as patience:
+            await running.told.wait()
+        if patience.cancelled_caught:
+            self._expectation.ignored()
 
     async def _send_body(self, body: Body, running: "_Exchange") -> bool:
         """Send the body; False when the peer takes no more or wants no more of it."""
@@ -112,6 +133,7 @@ class Http1Connection:
                     self._protocol.send(h11.EndOfMessage())
                 if not await self._pass_on(part, running):
                     return False
+                running.left_bytes += len(part)
         return True
 
     async def _pass_on(self, data: bytes | memoryview, running: "_Exchange") -> bool:
@@ -127,25 +149,29 @@ class Http1Connection:
 
     # Reading
 
-    async def _receive(self, running: "_Exchange") -> Response:
+    async def _receive(self, running: "_Exchange") -> None:
         with running.patience:
             while True:
                 event = self._next_event(running)
                 if event is h11.NEED_DATA:
                     await self._receive_some(running)
                 elif isinstance(event, h11.InformationalResponse):
+                    running.told.set()
                     running.wait_on(self._timeouts)
                 elif isinstance(event, h11.Response):
+                    running.told.set()
                     running.version = event.http_version.decode("ascii")
                     running.answer.begin(event.status_code, list(event.headers))
                     running.wait_on(self._timeouts)
                 elif isinstance(event, h11.Data):
                     await self._take(event.data, running)
                     if running.answer.too_long:
-                        return running.answer.response(running.version)
+                        return
                 else:
                     running.ended = True
-                    return running.answer.response(running.version)
+                    running.answer.end()
+                    self._check_decoded(running)
+                    return
         raise self._too_late(running)
 
     async def _take(self, data: bytes | bytearray, running: "_Exchange") -> None:
@@ -153,8 +179,16 @@ class Http1Connection:
             running.answer.add(data)
             return
         running.patience.deadline = math.inf  # the time that taking takes is not the peer's
-        await running.answer.sink.add(data)
+        for piece in running.answer.pieces(data):
+            await running.answer.sink.add(piece)
+        self._check_decoded(running)
         running.wait_on(self._timeouts)
+
+    def _check_decoded(self, running: "_Exchange") -> None:
+        """What a sink got must have been all of it; where there is none, the response says it."""
+        if running.answer.broken and running.answer.sink is not None:
+            text = f"the answer of {self._endpoint.peer} is not what its Content-Encoding says"
+            raise running.no_answer(Phase.BODY, text)
 
     def _next_event(self, running: "_Exchange") -> object:
         try:
@@ -164,7 +198,12 @@ class Http1Connection:
             raise running.no_answer(phase, f"malformed answer from {self._endpoint.peer}: {error}") from None
 
     async def _receive_some(self, running: "_Exchange") -> None:
+        began, waiting = trio.current_time(), running.answer.status is not None and not running.sending
         data = await self._transport.receive()
+        if waiting and running.progress.is_slow_after(trio.current_time() - began, len(data)):
+            text = f"the answer of {self._endpoint.peer} comes at less than {FLOOR_BYTES_PER_S} bytes/s"
+            raise running.no_answer(Phase.BODY, text)
+        running.heard = running.heard or bool(data)
         if not data and running.answer.status is None:
             raise self._closed_unanswered(running)
         if running.answer.status is not None:
@@ -176,14 +215,17 @@ class Http1Connection:
         if self._transport.tls_fault:
             return running.no_answer(Phase.TLS, f"{peer} ended TLS: {self._transport.tls_fault}")
         if self._protocol.our_state is h11.SEND_BODY:
-            return running.no_answer(Phase.BODY, f"{peer} closed the connection while the request was sent")
+            text = f"{peer} closed the connection while the request was sent"
+            return running.lost(Phase.BODY, text)
         begun = "in the head of its answer" if self._protocol.trailing_data[0] else "without an answer"
-        return running.no_answer(Phase.HTTP, f"{peer} closed the connection {begun}")
+        return running.lost(Phase.HTTP, f"{peer} closed the connection {begun}")
 
     def _too_late(self, running: "_Exchange") -> NoAnswer:
         peer = self._endpoint.peer
         if running.answer.status is None:
-            return running.no_answer(Phase.HTTP, f"no answer from {peer} within {self._timeouts.answer_s:g} s")
+            in_all = trio.current_time() >= running.asked_at + self._timeouts.interim_s
+            limit_s = self._timeouts.interim_s if in_all else self._timeouts.answer_s
+            return running.no_answer(Phase.HTTP, f"no answer from {peer} within {limit_s:g} s")
         text = f"the answer of {peer} stopped for {self._timeouts.body_s:g} s"
         return running.no_answer(Phase.BODY, text)
 
@@ -191,16 +233,39 @@ class Http1Connection:
 class _Exchange:
     """What the sending and the reading half know of each other."""
 
-    __slots__ = ("answer", "ended", "patience", "request", "sending", "sent", "sent_bytes", "version")
+    __slots__ = (
+        "answer",
+        "asked_at",
+        "asks",
+        "ended",
+        "heard",
+        "left_bytes",
+        "patience",
+        "progress",
+        "request",
+        "reused",
+        "sending",
+        "sent",
+        "sent_bytes",
+        "told",
+        "version",
+    )
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, *, reused: bool) -> None:
         self.request = request
+        self.reused = reused
+        self.asks = False
+        self.told = trio.Event()
+        self.heard = False
+        self.asked_at = math.inf
         self.answer = Answer(offered=request.sink)
         self.version = ""
         self.ended = False
         self.sending = True
         self.sent = trio.Event()
-        self.sent_bytes = 0
+        self.sent_bytes = 0  # of the body, begun to be sent
+        self.left_bytes = 0  # of those, all that is certain to have left
+        self.progress = Progress()
         self.patience = trio.CancelScope(deadline=math.inf)
 
     @property
@@ -211,10 +276,19 @@ class _Exchange:
     def wait_on(self, timeouts: Timeouts) -> None:
         """Give the answer its time from now on; as long as the body goes out, that has its own deadline."""
         if self.sending and not self.answer.refuses:
-            limit_s = math.inf
+            self.patience.deadline = math.inf
+            return
+        now = trio.current_time()
+        self.asked_at = min(self.asked_at, now)
+        if self.answer.status is None:
+            self.patience.deadline = min(now + timeouts.answer_s, self.asked_at + timeouts.interim_s)
         else:
-            limit_s = timeouts.answer_s if self.answer.status is None else timeouts.body_s
-        self.patience.deadline = trio.current_time() + limit_s
+            self.patience.deadline = now + timeouts.body_s
 
     def no_answer(self, phase: Phase, text: str) -> NoAnswer:
         return NoAnswer(phase, text, sent_bytes=self.sent_bytes)
+
+    def lost(self, phase: Phase, text: str) -> NoAnswer:
+        """The connection ended; that may have been on its way before the request was."""
+        idle = self.reused and not self.heard and self.sent_bytes <= IDLE_ENDED_BYTES
+        return IdleEnded(phase, text, sent_bytes=self.sent_bytes) if idle else self.no_answer(phase, text)

@@ -11,7 +11,6 @@ When `run` ends, every stream has its fault and the socket is closed.
 
 import contextlib
 import math
-from collections import deque
 from contextlib import aclosing
 
 import h2.errors
@@ -23,15 +22,19 @@ from edged.telemetry.live import Phase
 from edged.upstream.beside import beside
 from edged.upstream.dial import Timeouts
 from edged.upstream.endpoint import Endpoint
+from edged.upstream.http2_outbound import Outbound, Outgoing
 from edged.upstream.http2_protocol import Protocol
 from edged.upstream.http2_stream import Arrived, Fault, Stream, Streams
 from edged.upstream.message import Answer, NoAnswer, Request, Response, parts
+from edged.upstream.progress import FLOOR_BYTES_PER_S
 from edged.upstream.transport import Transport
 
 PART_BYTES = 64 << 10
 """Framed and sent at a time, each with the deadline for progress: more than 1 kB/s is asked of the slowest link."""
 QUEUE_BYTES = 256 << 10
 """Framed and not yet sent, above which requests wait."""
+LAST_SEND_GRACE_S = 1.0
+"""For the writer to be told of its last send when the answer is already there."""
 READER_TURNS = 8
 """Schedulings in which the reader finds what is in the socket; two would do on a quiet machine."""
 
@@ -45,10 +48,7 @@ class Http2Connection:
         self._timeouts = timeouts
         self._protocol = Protocol()
         self._streams = Streams(endpoint.peer)
-        self._outbound: deque[bytes] = deque()
-        self._queued_bytes = 0
-        self._queued = trio.Event()
-        self._sent = trio.Event()
+        self._outbound = Outbound()
         self._slot = trio.Event()
         self._retired = False
         self._fault: Fault | None = None
@@ -90,32 +90,21 @@ class Http2Connection:
         if self._streams.leaving:
             self.retire()
         self._offer_slots()
-        if self._queued_bytes > QUEUE_BYTES + 2 * PART_BYTES * (1 + len(self._streams)):
+        if self._outbound.queued_bytes > QUEUE_BYTES + 2 * PART_BYTES * (1 + len(self._streams)):
             return self._end(Fault(f"{self._endpoint.peer} asks for more than it takes"))
         return True
 
     async def _write(self) -> None:
         while True:
-            while self._outbound:
-                data = self._outbound.popleft()
-                with trio.move_on_after(self._timeouts.send_s) as patience:
-                    # Whether it could be sent is not asked: the reader takes what is left and finds the end.
-                    await self._transport.send(data)
-                if patience.cancelled_caught:
-                    text = f"{self._endpoint.peer} took nothing for {self._timeouts.send_s:g} s"
-                    self._end(Fault(text, phase=Phase.BODY))
-                self._queued_bytes -= len(data)
-                self._sent.set()
-                self._sent = trio.Event()
-            self._queued = trio.Event()
-            await self._queued.wait()
+            if not await self._outbound.send_next(self._transport, within_s=self._timeouts.send_s):
+                text = f"{self._endpoint.peer} took nothing for {self._timeouts.send_s:g} s"
+                self._end(Fault(text, phase=Phase.BODY))
 
-    def _queue_output(self) -> None:
+    def _queue_output(self, stream: Stream | None = None, body_bytes: int = 0) -> None:
+        """Queue what h2 has produced; `body_bytes` of it are of the body of the stream's request."""
         data = self._protocol.data_to_send()
         if data:
-            self._outbound.append(data)
-            self._queued_bytes += len(data)
-            self._queued.set()
+            self._outbound.put(Outgoing(data, stream, body_bytes))
 
     def _end(self, fault: Fault) -> bool:
         """Close, and tell everyone who waits; the first reason counts. Returns False: there is nothing more to read."""
@@ -123,7 +112,7 @@ class Http2Connection:
         self._fault = self._fault or fault
         self._transport.close()
         self._streams.fail_all(self._fault)
-        self._sent.set()
+        self._outbound.wake()
         self._offer_slots()
         return False
 
@@ -169,6 +158,10 @@ class Http2Connection:
             if not stream.end_sent:
                 await self._send_body(stream)
             await self._wait_answer(stream)
+            if stream.end_sent:
+                with trio.move_on_after(LAST_SEND_GRACE_S):
+                    while not stream.has_left and self._fault is None:
+                        await self._outbound.sent.wait()
             return stream.result()
         finally:
             self._forget(stream)
@@ -229,12 +222,12 @@ class Http2Connection:
                 stream.end_sent = stream.sent_bytes == stream.request.content_length
                 self._protocol.send_data(stream.id, frame, end_stream=stream.end_sent)
             part = part[size:]
-            self._queue_output()
+            self._queue_output(stream, size)
 
     async def _wait_window(self, stream: Stream) -> bool:
         """Wait until some of the body may be sent; False when none of it is wanted any more."""
-        while self._queued_bytes >= QUEUE_BYTES and not stream.refused:
-            await self._sent.wait()  # the writer watches over its own progress
+        while self._outbound.queued_bytes >= QUEUE_BYTES and not stream.refused:
+            await self._outbound.sent.wait()  # the writer watches over its own progress
         with trio.move_on_after(self._timeouts.send_s):
             while not stream.refused and self._protocol.local_flow_control_window(stream.id) <= 0:
                 await stream.changed.wait()
@@ -252,13 +245,18 @@ class Http2Connection:
                 return
             head = stream.answer.status is None
             limit_s = self._timeouts.answer_s if head else self._timeouts.body_s
-            changed = stream.changed
-            with trio.move_on_at(max(sent_at, stream.heard_at) + limit_s) as patience:
+            last = sent_at + self._timeouts.interim_s if head else math.inf
+            changed, began, heard_bytes = stream.changed, trio.current_time(), stream.heard_bytes
+            with trio.move_on_at(min(max(sent_at, stream.heard_at) + limit_s, last)) as patience:
                 await changed.wait()
             if patience.cancelled_caught:
                 self.retire()
                 what = "no answer from" if head else "no more of the answer from"
                 raise stream.no_answer(Fault(f"{what} {self._endpoint.peer} for {limit_s:g} s"))
+            waited_s = 0.0 if head else trio.current_time() - began
+            if stream.progress.is_slow_after(waited_s, stream.heard_bytes - heard_bytes):
+                text = f"the answer of {self._endpoint.peer} comes at less than {FLOOR_BYTES_PER_S} bytes/s"
+                raise stream.no_answer(Fault(text))
 
     async def _take_arrived(self, stream: Stream) -> None:
         """Give the sink what has come for it, as long as that is worth taking."""
@@ -266,7 +264,9 @@ class Http2Connection:
         while sink is not None and stream.arrived and stream.fault is None:
             arrived = stream.arrived.popleft()
             self._return_credit(stream, arrived)
-            await sink.add(arrived.data)
+            for piece in stream.answer.pieces(arrived.data):
+                await sink.add(piece)
+            stream.check_decoded()
             stream.heard_at = trio.current_time()  # the time that taking takes is not the peer's
 
     def _return_credit(self, stream: Stream, arrived: Arrived) -> None:

@@ -18,6 +18,7 @@ import trio
 from edged.telemetry.live import Phase
 from edged.upstream.http2_protocol import error_name
 from edged.upstream.message import Answer, NoAnswer, Request, Response
+from edged.upstream.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,10 @@ class Arrived:
 
 @dataclass(slots=True)
 class Stream:
-    """One request in flight; `end_sent` and `end_seen` are each side's END_STREAM, `reset` the peer's RST_STREAM."""
+    """One request in flight; `end_sent` and `end_seen` are each side's END_STREAM, `reset` the peer's RST_STREAM.
+
+    Of the body `sent_bytes` were framed, and of those `left_bytes` were sent; `heard_bytes` are of the answer's.
+    """
 
     id: int
     request: Request
@@ -49,6 +53,9 @@ class Stream:
     complete: bool = False
     fault: Fault | None = None
     sent_bytes: int = 0
+    left_bytes: int = 0
+    heard_bytes: int = 0
+    progress: Progress = field(default_factory=Progress)
     end_sent: bool = False
     end_seen: bool = False
     reset: bool = False
@@ -63,6 +70,11 @@ class Stream:
     def refused(self) -> bool:
         """The rest of the body is unwanted."""
         return self.over or self.answer.refuses
+
+    @property
+    def has_left(self) -> bool:
+        """All of the request was sent; of one without a body that is not asked."""
+        return self.end_sent and self.left_bytes == (self.request.content_length or 0)
 
     @property
     def open(self) -> bool:
@@ -95,11 +107,18 @@ class Stream:
             self.fail(Fault("malformed answer: it ended before its head", phase=Phase.HTTP))
         self.complete = self.fault is None
 
+    def check_decoded(self) -> None:
+        """What a sink got must have been all of it; where there is none, the response says it. Raises NoAnswer."""
+        if self.answer.broken and self.answer.sink is not None:
+            raise self.no_answer(Fault("the answer is not what its Content-Encoding says", phase=Phase.BODY))
+
     def result(self) -> Response:
         """Give the response of a stream that is over. Raises NoAnswer."""
         if self.fault is not None:
             raise self.no_answer(self.fault)
-        return self.answer.response("2")
+        self.answer.end()
+        self.check_decoded()
+        return self.answer.response("2", request_sent=self.has_left, sent_bytes=self.left_bytes)
 
     def no_answer(self, fault: Fault) -> NoAnswer:
         """Make the exception that says so."""
@@ -198,6 +217,7 @@ class Streams:
 
 
 def _add(stream: Stream, event: h2.events.DataReceived) -> None:
+    stream.heard_bytes += len(event.data)
     if stream.answer.sink is None:
         stream.answer.add(event.data)
     else:

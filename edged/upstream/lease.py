@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+import trio
+
 from edged.store.queue import figures
 from edged.store.records import DeliveryState
-from edged.store.waiting import Waiting, waiting
+from edged.store.waiting import Turn, Waiting, waiting, waiting_in_turn
 from edged.upstream.batch import choose_batch, choose_probe
 from edged.upstream.destination import Destination
 from edged.upstream.retry import BreakerState
@@ -21,24 +23,36 @@ class Leases:
 
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
-        self._last_study: str | None = None
+        self._turn = Turn()
         self._last_probed = 0
+        self._taking = trio.Lock()
 
     async def take(self) -> list[Waiting]:
         """Return what to send now, leased; empty when there is nothing, or it is not the time. Raises StoreError."""
+        async with self._taking:  # two that look at once would see the same rows, and one of them go away with nothing
+            rows = await self._look()
+            if not rows or not self._destination.may_begin():
+                return []
+            return self._lease(rows)
+
+    async def _look(self) -> list[Waiting]:
+        """Return what may be chosen from: of the study whose turn it is, or for a probe from the whole queue."""
         destination = self._destination
         if not destination.may_begin():
             return []
-        excluded = destination.leased | destination.notebook.waiting(destination.now())
-        rows = await destination.box.store.read(
-            partial(waiting, destination=destination.number, state=DeliveryState.HELD, leased=excluded)
-        )
-        rows = [row for row in rows if row.number not in destination.leased]
-        if not rows or not destination.may_begin():
-            return []
+        leased = destination.leased | destination.notebook.waiting(destination.now())
+        if destination.breaker.state is not BreakerState.CLOSED:
+            held = partial(waiting, destination=destination.number, state=DeliveryState.HELD, leased=leased)
+            return await destination.box.store.read(held)
+        most = destination.size.instances.value
+        look = partial(waiting_in_turn, destination=destination.number, leased=leased, turn=self._turn, most=most)
+        rows, self._turn = await destination.box.store.read(look)
+        return rows
+
+    def _lease(self, rows: Sequence[Waiting]) -> list[Waiting]:
+        destination = self._destination
         if destination.breaker.state is BreakerState.CLOSED:
-            chosen = choose_batch(rows, destination.notebook, destination.size, last_study=self._last_study)
-            self._last_study = chosen[0].study
+            chosen = choose_batch(rows, destination.notebook, destination.size)
         else:
             chosen = choose_probe(rows, self._last_probed)
             self._last_probed = chosen[0].number

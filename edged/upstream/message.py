@@ -9,12 +9,13 @@ belong to the connection). Everything that is not a complete response is a `NoAn
 """
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from edged.telemetry.live import Phase
+from edged.upstream.answer_coding import AnswerCoding
 
 ANSWER_LIMIT_BYTES = 4 << 20
 """Kept of one response: a store report of some 20,000 instances."""
@@ -80,7 +81,8 @@ class BodyLengthError(ValueError):
 class Request:
     """One request to an endpoint: `target` in origin-form, header fields without those that frame the message.
 
-    `sink` takes the body of the answer, if it wants it. Raises ValueError where a part could not be sent as it is.
+    `sink` takes the body of the answer, if it wants it. `once`: a second one would be answered in another way, so that
+    it is never repeated by the client. Raises ValueError where a part could not be sent as it is.
     Source: RFC 9110 5.1, 5.5; RFC 9112 3.2.1.
     """
 
@@ -89,6 +91,7 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     body: Body | None = None
     sink: Sink | None = None
+    once: bool = False
 
     def __post_init__(self) -> None:
         if not _TOKEN.fullmatch(self.method):
@@ -115,6 +118,7 @@ class Request:
 class Response:
     """One final response. `headers` have lower-case names; `truncated` says that `body` is only the beginning.
 
+    The content coding is undone, and not among the headers any more; where it cannot be, `body` is `truncated`.
     `request_sent` says that all of the request had left when it was complete, `sent_bytes` how much of its body had.
     """
 
@@ -151,10 +155,14 @@ class NoAnswer(Exception):
         self.http2 = http2
 
 
+class IdleEnded(NoAnswer):
+    """A connection that had been idle ended without an answer: the peer may well have closed it before it was asked."""
+
+
 class Answer:
     """A response while it comes in; keeps at most `limit` bytes of its body and counts what it dropped."""
 
-    __slots__ = ("_dropped", "_kept", "_limit", "_offered", "headers", "sink", "status")
+    __slots__ = ("_coding", "_dropped", "_kept", "_limit", "_offered", "headers", "sink", "status")
 
     def __init__(self, limit: int = ANSWER_LIMIT_BYTES, *, offered: Sink | None = None) -> None:
         self.status: int | None = None
@@ -164,19 +172,38 @@ class Answer:
         self._kept = bytearray()
         self._dropped = 0
         self._limit = limit
+        self._coding = AnswerCoding(())
 
     def begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Take the final head."""
         self.status = status
-        self.headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers)
-        if self._offered is not None and self._offered.wants(status, dict(self.headers)):
+        fields = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers)
+        self._coding = AnswerCoding(fields)
+        self.headers = self._coding.headers
+        if self._offered is not None and not self._coding.broken and self._offered.wants(status, dict(self.headers)):
             self.sink = self._offered
 
     def add(self, data: bytes | bytearray) -> None:
         """Take some of the body."""
-        room = self._limit - len(self._kept)
-        self._kept += data[:room]
-        self._dropped += max(0, len(data) - room)
+        for piece in self._coding.feed(data):
+            room = self._limit - len(self._kept)
+            self._kept += piece[:room]
+            self._dropped += max(0, len(piece) - room)
+            if self.too_long:
+                break
+
+    def pieces(self, data: bytes | bytearray) -> Iterator[bytes | bytearray]:
+        """Give what some of the body is for the sink."""
+        return self._coding.feed(data)
+
+    def end(self) -> None:
+        """Take the end of the body."""
+        self._coding.finish()
+
+    @property
+    def broken(self) -> bool:
+        """The body is not what its Content-Encoding says, or cannot be decoded here."""
+        return self._coding.broken
 
     @property
     def refuses(self) -> bool:
@@ -188,11 +215,20 @@ class Answer:
         """More than is worth reading to the end."""
         return self._dropped > DRAIN_LIMIT_BYTES
 
-    def response(self, http_version: str) -> Response:
-        """The response, once its head has come."""
+    def response(self, http_version: str, *, request_sent: bool = True, sent_bytes: int = 0) -> Response:
+        """The response, once its head has come; the rest as in `Response`."""
         if self.status is None:
             raise AssertionError("a response is made after its head")
-        return Response(self.status, self.headers, bytes(self._kept), self._dropped > 0, http_version)
+        truncated = self._dropped > 0 or self.broken
+        return Response(
+            self.status,
+            self.headers,
+            bytes(self._kept),
+            truncated,
+            http_version,
+            request_sent=request_sent,
+            sent_bytes=sent_bytes,
+        )
 
 
 async def parts(body: Body, size: int) -> AsyncGenerator[memoryview, None]:

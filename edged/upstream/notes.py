@@ -7,6 +7,7 @@ is bounded; the oldest notes go first, and an instance without a note is merely 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 
+from edged.store.records import Delivery
 from edged.upstream.retry import Backoff, SlowLane
 from edged.upstream.verdict_values import Break, History
 
@@ -19,8 +20,8 @@ class Note:
     """One instance: `alone` means never in a batch; times are seconds of the monotonic clock.
 
     `failures` counts requests that failed with it for reasons that may be its own. With `verify_until_s` set it is
-    looked for and not uploaded: until then its absence says nothing. `asked`: it was looked for because it had been
-    committed before an eviction, and was not there.
+    looked for and not uploaded: until then its absence says nothing. `asked`: it was looked for because it may be there
+    from before, and was not. `answered`: what it becomes by an answer once its data set was compared.
     """
 
     alone: bool = False
@@ -31,16 +32,17 @@ class Note:
     failures: int = 0
     accepted_before: int = 0
     verify_until_s: float | None = None
-    resends: int = 0
     asked: bool = False
+    answered: Delivery | None = None
 
 
 class Notebook:
-    """The notes of one destination."""
+    """The notes of one destination, and how many instances it accepted and committed since the start."""
 
     def __init__(self) -> None:
         self._notes: OrderedDict[int, Note] = OrderedDict()
         self.accepted = 0
+        self.committed = 0
 
     def of(self, number: int) -> Note:
         """Return what is known of an instance."""

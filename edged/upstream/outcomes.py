@@ -13,13 +13,15 @@ from uuid import uuid4
 
 from msgspec import structs
 
+from edged.config.choices import Verify
 from edged.store.queue import read_instance
-from edged.store.records import Delivery, DeliveryState
+from edged.store.records import Check, Delivery, DeliveryState
 from edged.telemetry.live import Phase
 from edged.upstream.batch import PART_BYTES
+from edged.upstream.comparing import Finding, Purpose
 from edged.upstream.destination import Destination
-from edged.upstream.look import Finding, Looker
-from edged.upstream.moves import bring
+from edged.upstream.look import Looker
+from edged.upstream.moves import bring, count_resend, delivery_of
 from edged.upstream.notes import BREAKS_KEPT
 from edged.upstream.parking import Parking
 from edged.upstream.retry import SlowLane
@@ -48,6 +50,8 @@ NOT_VISIBLE_HINT = (
     "It answers stored, three times over, and does not show the instance. Ask whoever runs the archive; it is looked "
     "for daily and not sent again by itself."
 )
+_DIFFERS = "the destination has another instance under this SOP Instance UID"
+_SAME = "the destination gave back the same data set"
 _AUTH_FAULTS = frozenset({Standing.AUTH_FAULT, Standing.PROXY_AUTH_FAULT})
 
 
@@ -94,35 +98,50 @@ class Outcomes:
 
     async def verify(self, number: int, verdict: Verdict) -> None:
         """The destination may have it already: look, before it is uploaded again (DICOM.md §4, §5)."""
-        destination = self._destination
-        instance = await destination.box.store.read(partial(read_instance, number=number))
-        if instance is None:
-            return
-        finding = await self._looker.look(instance)
+        finding, compared = await self._look(number, Purpose.VERIFY)
         if finding is Finding.THERE:
-            await self._found(number, verdict.reason)
+            await self._found(number, verdict.reason, compared=compared)
         elif finding is Finding.DIFFERS:
-            text = "the destination has another instance under this SOP Instance UID"
-            await self._parking.park(number, replace(verdict, kind=Kind.PARK, text=text))
+            await self._parking.park(number, replace(verdict, kind=Kind.PARK, text=_DIFFERS))
         elif finding is Finding.ABSENT:
-            self._look_again(number)
-        else:
+            await self._look_again(number)
+        elif finding is not None:
             self._cannot_look(number, silent=finding is Finding.SILENT)
 
     async def found_before(self, number: int) -> bool:
-        """Whether the destination still has what was committed there before an eviction: then nothing is uploaded."""
-        notebook = self._destination.notebook
-        instance = await self._destination.box.store.read(partial(read_instance, number=number))
-        if instance is not None and await self._looker.look(instance) is Finding.THERE:
-            await self._found(number, None)
+        """Whether what may have been there before is not to be uploaded: it is there, or was sent often enough."""
+        destination, notebook = self._destination, self._destination.notebook
+        finding, compared = await self._look(number, Purpose.PROOF)
+        if finding is Finding.THERE:
+            await self._found(number, None, compared=compared)
+            return True
+        delivery = await delivery_of(destination, number)
+        if delivery is not None and delivery.resends and not await count_resend(destination, number, most=RESENDS):
+            notebook.refused(number, verify_until_s=inf, due_s=destination.now() + LOOK_AGAIN_S, alone=True)
+            destination.blame(number, NOT_VISIBLE, NOT_VISIBLE_HINT)
             return True
         notebook.keep(number, replace(notebook.of(number), asked=True))
         return False
 
-    async def _found(self, number: int, reason: int | None) -> None:
-        now = self._wall()
+    async def _look(self, number: int, purpose: Purpose) -> tuple[Finding | None, bool]:
+        """Look for an instance as its delivery and the settings demand; also whether data sets were compared."""
+        destination = self._destination
+        instance = await destination.box.store.read(partial(read_instance, number=number))
+        delivery = await delivery_of(destination, number)
+        if instance is None or delivery is None:
+            return None, False
+        asked = purpose is Purpose.VERIFY and destination.settings.verify is Verify.RETRIEVE
+        if delivery.check is Check.DIGEST or asked:
+            return await self._looker.compare_data_sets(instance, destination.box.store.processor), True
+        return await self._looker.look(instance, purpose), False
+
+    async def _found(self, number: int, reason: int | None, *, compared: bool) -> None:
+        destination, now = self._destination, self._wall()
         found = Delivery(state=DeliveryState.SENT, since=now, evidence="found", reason=reason, sent_at=now)
-        await bring(self._destination, {number: found})
+        found = destination.notebook.of(number).answered or found
+        if compared:
+            found = structs.replace(found, answer=_SAME)
+        await bring(destination, {number: found}, compared=compared)
         self._parking.found()
 
     async def _sent(self, verdicts: Mapping[int, Verdict]) -> None:
@@ -130,9 +149,12 @@ class Outcomes:
         batch, now = uuid4().hex[:12], self._wall()
         sent = Delivery(state=DeliveryState.SENT, since=now, evidence="stored", batch=batch, sent_at=now)
         warned = {number: structs.replace(sent, reason=verdict.warning) for number, verdict in verdicts.items()}
-        await bring(destination, warned)
+        uncompared = await bring(destination, warned)
         destination.accepted(len(verdicts))
         self._parking.accepted()
+        for number in uncompared:
+            destination.notebook.refused(number, answered=warned[number])
+            await self.verify(number, Verdict(Kind.VERIFY))
         destination.released.ring()
 
     async def _one(self, number: int, verdict: Verdict, broke: Break | None) -> None:
@@ -175,7 +197,7 @@ class Outcomes:
         if lane.overdue(now) or verdict.condition is not None:
             self._blame(number, verdict)
 
-    def _look_again(self, number: int) -> None:
+    async def _look_again(self, number: int) -> None:
         """Not to be seen yet: archives index late, and a 404 is no verdict before `visible_within` is over."""
         destination, now = self._destination, self._destination.now()
         notebook = destination.notebook
@@ -184,8 +206,8 @@ class Outcomes:
         if now < until:
             wait_s = LOOK_AGAIN_S if isfinite(until) else DAY_S
             notebook.refused(number, verify_until_s=until, due_s=now + wait_s, alone=True)
-        elif note.resends < RESENDS:
-            notebook.refused(number, verify_until_s=None, resends=note.resends + 1, due_s=now, alone=True)
+        elif isfinite(until) and await count_resend(destination, number, most=RESENDS):
+            notebook.refused(number, verify_until_s=None, answered=None, asked=True, due_s=now, alone=True)
         else:
             destination.blame(number, NOT_VISIBLE, NOT_VISIBLE_HINT)
             notebook.refused(number, verify_until_s=inf, due_s=now + DAY_S, alone=True)

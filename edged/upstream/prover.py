@@ -1,55 +1,53 @@
 """Turning `sent` into `committed`: the proofs that the settings list, strongest first (DICOM.md §6).
 
 A kind of proof that is not listed is never used. A destination that does not offer the strongest one is asked again
-for it now and then; meanwhile the next listed one serves. What none can prove stays sent, under a condition.
+for it now and then; meanwhile the next listed one serves, and is told. What none can prove stays sent, under a
+condition. One loop decides; what waits for an answer runs beside it in a bounded number of tasks, and what one of them
+is about is left alone by all else until it is over.
 """
 
 import logging
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from itertools import groupby
+
+import trio
 
 from edged.config import CredentialError
 from edged.config.choices import Proof
 from edged.store.errors import StoreError
-from edged.store.queue import move, read_delivery, read_instance
-from edged.store.records import Delivery, DeliveryState, Instance
+from edged.store.queue import read_delivery
+from edged.store.records import DeliveryState
 from edged.store.transaction import Transaction
 from edged.store.waiting import Waiting, waiting
-from edged.upstream.asker import Asker
-from edged.upstream.commitment_values import Commitment, CommitmentVerdict
+from edged.upstream.asker import Asker, Opened
 from edged.upstream.destination import Destination
-from edged.upstream.look import Finding, Looker, compare
-from edged.upstream.moves import SENT
-from edged.upstream.outcomes import NOT_VISIBLE, NOT_VISIBLE_HINT, RESENDS
+from edged.upstream.leftovers import Leftovers
+from edged.upstream.look import Looker
+from edged.upstream.looks import LOOK_AGAIN, Looks, Passed
+from edged.upstream.overdue import Overdue
 from edged.upstream.parking import Parking
-from edged.upstream.proofs import LOOK_AGAIN, NO_PROOF, Looks, commit, wait_for
+from edged.upstream.proofs import NO_PROOF, commit, wait_for
 from edged.upstream.retry import Backoff
-from edged.upstream.verdict_values import Kind, Verdict
+from edged.upstream.search_proof import SearchProof
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 500
 """Instances proven in one round."""
 
+STEPS_AT_ONCE = 4
+"""Commitment requests that may wait for an answer at the same time: a slow one holds up no other."""
+
 FAILED_S = 30.0
 LEAST_PAUSE_S = 0.05
 MOST_PAUSE_S = 60.0
-LEAST_LOOKS = 3
-"""Looks in vain before "not there" can be a verdict, however late the first one came."""
 
-UNTOLD = 3
-"""Instances in a row that neither retrieve nor search says anything of: it answers neither."""
-
-_NO_COMMITMENT = (
-    "It does not offer storage commitment, and [[destination]] commitment lists no other kind of proof. "
-    'Add "search" (or "stored") to the list if that is proof enough; until then nothing is evicted.'
-)
-_NO_SEARCH = (
-    "It answers neither search nor retrieve, and offers no stronger proof that [[destination]] commitment lists. "
-    'Add "stored" to the list if that is proof enough; until then nothing is evicted.'
-)
+_NOT_HAD = {
+    Proof.DICOMWEB: "does not offer storage commitment",
+    Proof.SEARCH: "answers neither search nor retrieve",
+    Proof.STORED: "never said stored for what was only found there",
+}
 
 
 class Prover:
@@ -57,170 +55,200 @@ class Prover:
 
     def __init__(self, destination: Destination, looker: Looker, asker: Asker, *, parking: Parking) -> None:
         self._destination = destination
-        self._parking = parking
-        self._looker = looker
         self._asker = asker
         self._looks = Looks()
+        self._leftovers = Leftovers(destination, looker, self._looks, parking=parking)
+        self._search = SearchProof(destination, looker, self._looks, leftovers=self._leftovers)
+        self._overdue = Overdue(destination)
         self._silence = Backoff(LOOK_AGAIN)
+        self._quiet_until_s = 0.0
         self._resumed = False
+        self._cursor = 0
+        self._walk_s = 0.0
+        self._busy: set[int] = set()
+        self._steps = 0
+        self._searching = False
+        self._probing = False
 
     async def work(self) -> None:
         """Prove for ever."""
-        destination = self._destination
-        while True:
-            logged = destination.box.bells.logged.next
-            try:
-                pause = await self._round()
-            except (StoreError, CredentialError) as error:
-                log.info("proving at %s: %s", destination.name, error)
-                pause = FAILED_S
-            except Exception:
-                log.exception("proving at %s failed", destination.name)
-                pause = FAILED_S
-            await wait_for(logged, pause, gather_s=destination.box.gather_s)
+        async with trio.open_nursery() as nursery:
+            while True:
+                logged = self._destination.box.bells.logged.next
+                pause = await self._guarded(partial(self._round, nursery))
+                await wait_for(logged, pause, gather_s=self._destination.box.gather_s)
 
-    async def _round(self) -> float:
-        """Do what can be done now; return the seconds until there may be more."""
-        destination, looks = self._destination, self._looks
+    async def _guarded(self, step: Callable[[], Awaitable[float]]) -> float:
+        """Do a step, whatever becomes of it; return the seconds until there may be more to do."""
+        name = self._destination.name
+        try:
+            return await step()
+        except (StoreError, CredentialError) as error:
+            log.info("proving at %s: %s", name, error)
+        except Exception:
+            log.exception("proving at %s failed", name)
+        self._quiet_until_s = self._destination.now() + FAILED_S
+        return FAILED_S
+
+    async def _round(self, nursery: trio.Nursery) -> float:
+        """Begin what can be begun now; return the seconds until there may be more."""
         if not self._resumed:
             await self._asker.resume()
             self._resumed = True
-        if not self._silence.due(destination.now()):
-            return max(LEAST_PAUSE_S, self._silence.due_s - destination.now())
-        for number, verdict in await self._asker.check():
-            await self._left(number, verdict)
-        if self._asker.silent:
-            return self._silent()
-        if self._asker.silent is False:
-            self._silence = Backoff(LOOK_AGAIN)
-        excluded = self._asker.asked | looks.waiting(destination.now())
-        rows = await destination.box.store.read(
-            partial(waiting, destination=destination.number, state=DeliveryState.SENT, leased=excluded, limit=AT_ONCE)
-        )
-        rows = [row for row in rows if looks.may_try(row.number)]
-        if rows and await self._prove(rows):
-            return 0.0
-        now = destination.now()
-        times = (self._asker.next_due_s, looks.next_due_s(now), self._silence.due_s or None)
-        return max(LEAST_PAUSE_S, min((at for at in times if at is not None), default=now + MOST_PAUSE_S) - now)
-
-    def _silent(self) -> float:
-        """It gives no answer: nothing is asked for a while, and nobody is the worse for it."""
+        await self._overdue.tell()
         now = self._destination.now()
-        self._silence = self._silence.failed(now, retry_after_s=None, random01=random.random())  # noqa: S311 - jitter
-        return max(LEAST_PAUSE_S, self._silence.due_s - now)
+        if now < (quiet_s := max(self._silence.due_s, self._quiet_until_s)):
+            return max(LEAST_PAUSE_S, quiet_s - now)
+        for opened in self._asker.take(self._free_steps):
+            self._steps += 1
+            self._beside(nursery, opened.instances, partial(self._step, opened))
+        rows = await self._rows()
+        taken = await self._prove(rows, nursery) if rows else ()
+        if not taken:
+            return self._pause()
+        self._cursor = max(taken) if self._looks.full else 0
+        return 0.0
 
-    async def _prove(self, rows: Sequence[Waiting]) -> bool:
-        """Use the strongest kind of proof that is to be had; return whether to go on at once."""
+    @property
+    def _free_steps(self) -> int:
+        """While no answer comes one request at a time is enough to find out when it does."""
+        return (1 if self._silence.failures else STEPS_AT_ONCE) - self._steps
+
+    def _pause(self) -> float:
+        now, service = self._destination.now(), self._asker.service
+        steps = self._asker.next_due_s if self._free_steps > 0 else None
+        times = [at for at in (steps, self._looks.next_due_s(now)) if at is not None]
+        times += [at for at in (service.until_s, service.rest_s, self._search.until_s, self._walk_s) if at > now]
+        return max(LEAST_PAUSE_S, min((*times, now + MOST_PAUSE_S)) - now)
+
+    async def _rows(self) -> list[Waiting]:
+        """What may be proven next; oldest first, as long as everything that cannot be proven has its note.
+
+        Beyond that it is a walk through the queue, so that what cannot be proven hides nothing; it begins anew no more
+        often than what has a note is tried.
+        """
+        excluded = self._asker.asked | self._busy | self._looks.waiting(self._destination.now())
+        rows = await self._sent(Passed(self._cursor, excluded))
+        if not rows and self._cursor and self._walk_s <= self._destination.now():
+            self._cursor, self._walk_s = 0, self._destination.now() + LOOK_AGAIN.cap_s
+            rows = await self._sent(Passed(0, excluded))
+        return rows
+
+    async def _sent(self, passed: Passed) -> list[Waiting]:
+        number, state = self._destination.number, DeliveryState.SENT
+        return await self._destination.box.store.read(
+            partial(waiting, destination=number, state=state, leased=passed, limit=AT_ONCE)
+        )
+
+    async def _prove(self, rows: Sequence[Waiting], nursery: trio.Nursery) -> Sequence[int]:
+        """Use the strongest kind of proof that is to be had; return what was taken up."""
+        numbers = [row.number for row in rows]
         kinds = self._destination.settings.commitment
-        if Proof.DICOMWEB in kinds and self._asker.offered():
-            if self._asker.full:
-                return False
-            await self._asker.ask(rows[: self._destination.settings.commitment_instances])
-            return True
-        if Proof.SEARCH in kinds:
-            await self._search(rows)
-        elif Proof.STORED in kinds:
-            await self._commit([row.number for row in rows], Proof.STORED)
-            return len(rows) == AT_ONCE
+        for kind in kinds:
+            if kind is Proof.DICOMWEB and self._asker.service.offered():
+                return await self._ask(numbers, nursery)
+            if kind is Proof.SEARCH and self._search.offered():
+                return self._begin_search(numbers, nursery)
+            if kind is Proof.STORED:
+                numbers = await self._take_stored(numbers)
+                if not numbers:
+                    return [row.number for row in rows]
+        if Proof.STORED in kinds:  # these were only found; they hide nothing
+            for number in numbers:
+                self._destination.blame(number, NO_PROOF, self._no_proof)
+            self._leftovers.postpone(numbers)
         else:
-            self._destination.raise_condition(NO_PROOF, _NO_COMMITMENT, lasting=True)
-        return False
+            self._destination.raise_condition(NO_PROOF, self._no_proof, lasting=True)
+        return ()
 
-    async def _left(self, number: int, verdict: CommitmentVerdict) -> None:
-        """What a commitment result says of an instance that it does not commit (PS3.3 C.14.1.1)."""
-        match verdict.kind:
-            case Commitment.PARK:
-                self._looks.forget(number)
-                text = f"commitment refused: {verdict.reason:04X}H"
-                await self._parking.park(number, Verdict(Kind.PARK, verdict.reason, text=text), expected=SENT)
-            case Commitment.RESEND:
-                await self._look(number)
-            case Commitment.NEW_UID:
-                self._looks.at_once(number)
-            case _:
-                self._postpone([number])
+    async def _ask(self, numbers: Sequence[int], nursery: trio.Nursery) -> Sequence[int]:
+        if self._asker.full or self._probing:
+            return ()
+        if self._asker.service.due():
+            self._probing = True
+            self._beside(nursery, (), self._probe)
+            return ()
+        taken = numbers[: self._destination.settings.commitment_instances]
+        await self._asker.ask(taken)
+        return taken
 
-    async def _look(self, number: int) -> None:
-        """It says that it does not have the instance: that counts once it cannot be seen for long enough."""
-        instance = await self._destination.box.store.read(partial(read_instance, number=number))
-        if instance is not None:
-            await self._unproven(number, await self._looker.look(instance))
+    def _begin_search(self, numbers: Sequence[int], nursery: trio.Nursery) -> Sequence[int]:
+        if self._searching:
+            return ()
+        self._searching = True
+        self._beside(nursery, numbers, partial(self._prove_by_search, numbers))
+        return numbers
 
-    async def _search(self, rows: Sequence[Waiting]) -> None:
-        """Prove by search: one request a series, then one an instance for what it did not show."""
-        instances = await self._destination.box.store.read(partial(_instances, rows=rows))
-        ordered = sorted(instances.items(), key=lambda each: _series(each[1]))
-        untold = 0
-        for (study, series), members in groupby(ordered, key=lambda each: _series(each[1])):
-            shown = await self._looker.series(study, series)
-            proven: list[int] = []
-            for number, instance in members:
-                found = shown.get(instance.sop_instance_uid)
-                finding = compare(found, instance) if found else await self._looker.look(instance)
-                if finding is Finding.SILENT:
-                    self._silent()
-                    return
-                self._silence = Backoff(LOOK_AGAIN)
-                untold = untold + 1 if finding is Finding.UNKNOWN else 0
-                if finding is Finding.THERE:
-                    proven.append(number)
-                else:
-                    await self._unproven(number, finding)
-                if untold >= UNTOLD:
-                    self._destination.raise_condition(NO_PROOF, _NO_SEARCH, lasting=True)
-                    self._postpone(instances)
-                    return
-            await self._commit(proven, Proof.SEARCH)
+    async def _take_stored(self, numbers: Sequence[int]) -> list[int]:
+        """Commit what the destination said "stored" of; return what was only found there (DICOM.md §6)."""
 
-    async def _unproven(self, number: int, finding: Finding) -> None:
-        """Look again later; what is not to be seen after `visible_within` is sent again (DICOM.md §5)."""
-        looks = self._looks.postpone(number, self._destination.now())
-        if finding is Finding.DIFFERS:
-            hint = "What it shows under an instance's UID is not what was sent. Compare the two at the archive."
-            self._destination.blame(number, "proof-differs", hint)
-        elif finding is Finding.ABSENT and looks >= LEAST_LOOKS and await self._overdue(number):
-            await self._send_again(number)
+        def said(txn: Transaction) -> list[int]:
+            found = {number: read_delivery(txn, number, self._destination.number) for number in numbers}
+            return [number for number, each in found.items() if each is not None and each.evidence == "stored"]
 
-    async def _overdue(self, number: int) -> bool:
-        destination = self._destination
-        delivery = await destination.box.store.read(
-            partial(read_delivery, number=number, destination=destination.number)
-        )
-        now = destination.box.clock.wall()
-        return delivery is not None and now - delivery.sent_at >= destination.settings.visible_within_s
-
-    async def _send_again(self, number: int) -> None:
-        """Put an instance that the destination does not have back into the queue, three times at most."""
-        destination = self._destination
-        if self._looks.resends(number) >= RESENDS:
-            destination.blame(number, NOT_VISIBLE, NOT_VISIBLE_HINT)
-            return
-        self._looks.resent(number)
-        held = Delivery(state=DeliveryState.HELD, since=destination.box.clock.wall(), text="not to be seen; sent again")
-        await destination.box.store.write(
-            partial(move, number=number, destination=destination.number, expected=SENT, to=held)
-        )
-        destination.box.bells.arrived.ring()
-
-    async def _commit(self, numbers: Sequence[int], proof: Proof) -> None:
-        if not numbers:
-            return
-        await commit(self._destination, numbers, proof)
-        for number in numbers:
+        stored = await self._destination.box.store.read(said)
+        if stored:
+            await commit(self._destination, stored, Proof.STORED)
+        for number in stored:
             self._looks.forget(number)
-        self._destination.box.conditions.clear(f"{NO_PROOF}:{self._destination.name}")
+        return sorted(set(numbers).difference(stored))
 
-    def _postpone(self, numbers: Iterable[int]) -> None:
+    @property
+    def _no_proof(self) -> str:
+        """What a person can do about it."""
+        kinds = self._destination.settings.commitment
+        why = ", ".join(_NOT_HAD[kind] for kind in kinds if kind in _NOT_HAD)
+        more = [kind.value for kind in (Proof.SEARCH, Proof.STORED) if kind not in kinds]
+        add = " or ".join(f'"{word}"' for word in more)
+        remedy = f"Add {add} to the list if that is proof enough; u" if more else "U"
+        return (
+            f"It {why}: no kind of proof that [[destination]] commitment lists. {remedy}ntil then nothing is evicted."
+        )
+
+    def _beside(self, nursery: trio.Nursery, numbers: Collection[int], step: Callable[[], Awaitable[float]]) -> None:
+        """Run a step in a task of its own; nothing else touches its instances until it is over."""
+        self._busy.update(numbers)
+        nursery.start_soon(self._run, frozenset(numbers), step)
+
+    async def _run(self, numbers: frozenset[int], step: Callable[[], Awaitable[float]]) -> None:
+        await self._guarded(step)
+        self._busy -= numbers
+        self._destination.box.bells.logged.ring()
+
+    async def _step(self, opened: Opened) -> float:
+        try:
+            stepped = await self._asker.advance(opened)
+            self._heard(silent=stepped.silent)
+            for number, verdict in stepped.leftovers:
+                await self._leftovers.left(number, verdict)
+        finally:
+            self._steps -= 1
+        return 0.0
+
+    async def _probe(self) -> float:
+        try:
+            await self._asker.service.ask()
+        finally:
+            self._probing = False
+        return 0.0
+
+    async def _prove_by_search(self, numbers: Sequence[int]) -> float:
+        try:
+            self._heard(silent=not await self._search.prove(numbers))
+        finally:
+            self._searching = False
+        if not self._search.offered() and not self._another_serves():
+            self._destination.raise_condition(NO_PROOF, self._no_proof, lasting=True)
+        return 0.0
+
+    def _another_serves(self) -> bool:
+        kinds = self._destination.settings.commitment
+        return Proof.STORED in kinds or (Proof.DICOMWEB in kinds and self._asker.service.offered())
+
+    def _heard(self, *, silent: bool) -> None:
+        """While it gives no answer nothing is asked for a while; what is silent together counts once."""
         now = self._destination.now()
-        for number in numbers:
-            self._looks.postpone(number, now)
-
-
-def _instances(txn: Transaction, rows: Sequence[Waiting]) -> dict[int, Instance]:
-    found = {row.number: read_instance(txn, row.number) for row in rows}
-    return {number: instance for number, instance in found.items() if instance is not None}
-
-
-def _series(instance: Instance) -> tuple[str, str]:
-    return instance.study_instance_uid, instance.series_instance_uid
+        if not silent:
+            self._silence = Backoff(LOOK_AGAIN)
+        elif self._silence.due(now):
+            self._silence = self._silence.failed(now, retry_after_s=None, random01=random.random())  # noqa: S311 - jitter

@@ -6,9 +6,12 @@ The settings have been judged; files that they name are opened when the client i
 from edged.config.choices import HTTPVersion
 from edged.upstream.connection import ClientSettings, HttpChoice
 from edged.upstream.destination import Destination
+from edged.upstream.dial import Connector
+from edged.upstream.endpoint import Endpoint
+from edged.upstream.proxy import Proxy
 from edged.upstream.tls import TLSSettings
 
-PROVING_CONNECTIONS = 2
+PROVING_CONNECTIONS = 6
 """Beside those of the workers: proving waits neither for uploads nor for a repair."""
 
 _CHOICES = {
@@ -20,7 +23,15 @@ _CHOICES = {
 
 def client_settings(destination: Destination) -> ClientSettings:
     """Return how to reach a destination."""
-    settings, connector = destination.settings, destination.box.connector
-    tls = TLSSettings(settings.tls.ca, settings.tls.certificate, settings.tls.private_key)
+    settings, connector = destination.settings, _connector(destination)
+    tls = TLSSettings(settings.tls.ca, settings.tls.certificate, settings.tls.private_key, settings.tls.pin)
     connections = settings.parallel + PROVING_CONNECTIONS
     return ClientSettings(http=_CHOICES[settings.http], tls=tls, max_connections=connections, connector=connector)
+
+
+def _connector(destination: Destination) -> Connector:
+    """The box's own way, or through the destination's proxy."""
+    proxy = destination.settings.proxy
+    if proxy.url is None:
+        return destination.box.connector
+    return Proxy(Endpoint.parse(proxy.url), proxy.username, proxy.password_file)

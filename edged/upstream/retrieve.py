@@ -43,7 +43,7 @@ PATIENCE_S = 600.0
 LEAST_BYTES_PER_S = 2000
 """What is asked of the slowest link, beyond a fixed time: a peer that trickles does not hold the scrub for ever."""
 
-_NOT_THERE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+NOT_THERE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 class Retriever:
@@ -74,7 +74,7 @@ class Retriever:
         return live.state is DestinationState.UP and destination.breaker.state is BreakerState.CLOSED
 
     async def _ask(self, instance: Instance, part: "FirstPart") -> Response:
-        target = self._asking.target(_target(instance))
+        target = self._asking.target(target_of(instance))
         response = await self._asking.request(Request("GET", target, ACCEPT, sink=part))
         await part.finish()
         return response
@@ -153,12 +153,13 @@ class FirstPart:
 
 
 def _judged(response: Response, part: FirstPart) -> Retrieved:
-    if response.status in _NOT_THERE:
+    if response.status in NOT_THERE:
         return Retrieved.ABSENT
     return Retrieved.GIVEN if part.whole else Retrieved.SILENT
 
 
-def _target(instance: Instance) -> str:
+def target_of(instance: Instance) -> str:
+    """Return the resource of an instance, below the Base URI. Source: PS3.18 10.4.1."""
     return (
         f"/studies/{instance.study_instance_uid}/series/{instance.series_instance_uid}"
         f"/instances/{instance.sop_instance_uid}"

@@ -15,7 +15,7 @@ from edged.services.retrieve import WebForm
 from edged.store.errors import InstanceGone, StoreError
 from edged.store.waiting import Waiting
 from edged.telemetry.live import Phase
-from edged.upstream.batch import Batch
+from edged.upstream.batch import Batch, first_of_each
 from edged.upstream.destination import Destination
 from edged.upstream.exchange import Exchange, Exchanged
 from edged.upstream.forms import Forms
@@ -78,11 +78,11 @@ class Sender:
     async def _serve(self, rows: Sequence[Waiting]) -> None:
         """The guard of a forwarder item: whatever goes wrong is logged once and tried again later."""
         try:
-            forms = await self._tools.forms.of(rows)
+            forms = first_of_each(await self._tools.forms.of(rows))
             if forms and not await self._settled(rows[0], forms[0]):
                 await self._send(Batch(await self._tools.outcomes.without_too_large(forms), rows[0].urgent))
         except CredentialError as error:
-            hint = "The file with its credential cannot be used."
+            hint = "The credential that it wants cannot be had: its last error says why."
             fault = DestinationVerdict(Standing.AUTH_FAULT, condition=ConditionName.AUTH_FAULT, hint=hint)
             self._destination.failed(replace(fault, text=str(error)), Phase.AUTH)
         except InstanceGone as error:

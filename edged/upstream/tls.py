@@ -17,11 +17,15 @@ class TLSSettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TLSSettings:
-    """Roots and client certificate of one destination; without `ca_file` the system's roots are used."""
+    """Roots and client certificate of one destination; without `ca_file` the system's roots are used.
+
+    `pins` are the only certificates that it may show, as in `pinning`; without any, each that is trusted.
+    """
 
     ca_file: Path | None = None
     certificate: Path | None = None
     private_key: Path | None = None
+    pins: tuple[str, ...] = ()
 
     def context(self, protocols: tuple[str, ...]) -> ssl.SSLContext:
         """Build the context that offers `protocols` by ALPN. Raises TLSSettingsError. Source: RFC 7301 3.1."""

@@ -56,6 +56,10 @@ class Transport:
             await self._tls.do_handshake()
             self.alpn = self._tls.selected_alpn_protocol()
 
+    def certificate(self) -> bytes | None:
+        """Give the certificate that the peer showed, in DER; None without TLS."""
+        return None if self._tls is None else self._tls.getpeercert(binary_form=True)
+
     async def send(self, data: bytes | memoryview) -> bool:
         """Send all of it; False when the peer takes no more."""
         try:

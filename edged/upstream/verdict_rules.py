@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urljoin, urlsplit
 
 from edged.dicom.reasons import FailureReason
+from edged.upstream.redaction import shown_url
 from edged.upstream.verdict_reasons import doubt, judge
 from edged.upstream.verdict_values import (
     REPEATS,
@@ -125,7 +126,7 @@ def forbidden(case: Case, row: StatusRow) -> Ruling:
 def hold(case: Case, row: StatusRow) -> Ruling:
     """An answer that only a change of the settings can cure, or that nobody foresaw."""
     url = absolute(case.context.url, case.answer.location) if row.condition is ConditionName.MOVED else ""
-    hint = f"{row.hint}; it names {one_line(url)}" if url else row.hint
+    hint = f"{row.hint}; it names {one_line(shown_url(url))}" if url else row.hint
     return Ruling(_pending(case), _hold(case, row.condition, hint))
 
 

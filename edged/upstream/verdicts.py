@@ -5,14 +5,14 @@ whatever the HTTP status (verdict_reasons); the status decides only what the bod
 no answer at all has rows of its own (verdict_silence). `rows` is the same table as published in the docs.
 
 Invariants: a pure, total function; every instance of the batch gets exactly one verdict; only a report that
-accepts an instance makes it "sent"; a destination that has just accepted one is never held.
+accepts an instance, all of which had left, makes it "sent"; a destination that has just accepted one is never held.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from edged.upstream.retry import retry_floor_s
-from edged.upstream.verdict_reasons import judge, reason_rows
+from edged.upstream.verdict_reasons import doubt, judge, reason_rows
 from edged.upstream.verdict_rules import Case
 from edged.upstream.verdict_silence import SilentCase, rule_silence, silence_rows
 from edged.upstream.verdict_status import NOT_NOW, rule_status, status_rows
@@ -34,7 +34,15 @@ from edged.upstream.verdict_values import (
 
 _TRANSIENT = frozenset({Kind.LATER, Kind.DOUBTFUL})
 
+_TOO_SOON = "it said stored before the last byte had left"
+
 ACCEPTED_ROW = Row("in Referenced SOP Sequence", Kind.SENT, "the destination says that it stored this instance")
+
+UNSENT_ROW = Row(
+    "in Referenced SOP Sequence before its last byte had left",
+    "doubtful: alone, ever more rarely; after five such answers while others pass stuck",
+    "nobody can have stored what had not come",
+)
 
 
 def decide(heard: Answer | Silence, batch: Sequence[str], context: Context) -> Decision:
@@ -60,7 +68,7 @@ def decide(heard: Answer | Silence, batch: Sequence[str], context: Context) -> D
 
 def rows() -> list[Row]:
     """The whole table as published: what the body names, what the status decides, what silence means."""
-    return [ACCEPTED_ROW, *reason_rows(), *status_rows(), *silence_rows()]
+    return [ACCEPTED_ROW, UNSENT_ROW, *reason_rows(), *status_rows(), *silence_rows()]
 
 
 def _named(answer: Answer, batch: Iterable[str], context: Context) -> dict[str, Verdict]:
@@ -69,6 +77,9 @@ def _named(answer: Answer, batch: Iterable[str], context: Context) -> dict[str, 
     for uid in batch:
         if uid in report.failed:
             verdict = judge(report.failed[uid], context.history(uid), context)
+            named[uid] = _not_before(verdict, answer.retry_after_s)
+        elif uid in report.accepted and uid in context.unsent:
+            verdict = doubt(Verdict(Kind.DOUBTFUL, text=_TOO_SOON), context.history(uid))
             named[uid] = _not_before(verdict, answer.retry_after_s)
         elif uid in report.accepted:
             named[uid] = Verdict(Kind.SENT, warning=report.accepted[uid], text="stored")

@@ -6,6 +6,7 @@ Each takes work by itself and knows nothing of the others but what they share: l
 import trio
 
 from edged.upstream.destination import Destination
+from edged.upstream.pace import keep_told
 from edged.upstream.sender import Sender
 
 
@@ -19,5 +20,6 @@ class Workers:
     async def work(self) -> None:
         """Send with as many at once as the settings say, for ever."""
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_told, self._destination)
             for _ in range(self._destination.settings.parallel):
                 nursery.start_soon(self._sender.work)

@@ -95,3 +95,14 @@ def test_units_stand_in_the_names_of_the_fields() -> None:
             assert entry.field.endswith(("_s", "_seconds"))
         if entry.mark.name.startswith(("capacity", "max_instance", "max_request", "batch_bytes")):
             assert entry.field.endswith("_bytes") or entry.mark.name == "max_requests"
+
+
+_ARCHIVES = re.findall(
+    r"```toml\n(.*?)```", (Path(__file__).parents[2] / "docs" / "archives.md").read_text(), re.DOTALL
+)
+
+
+@pytest.mark.parametrize("example", _ARCHIVES)
+def test_the_settings_for_archives_can_be_used(example: str) -> None:
+    (destination,) = parse(example, {}).destinations
+    assert destination.url.startswith("https://")

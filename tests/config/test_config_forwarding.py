@@ -27,6 +27,10 @@ def _problems(*destinations: Destination, routes: tuple[Route, ...] = ()) -> lis
     [
         (Auth(kind=AuthKind.OAUTH2, token_url="https://t", client_id="c", client_secret_file=_FILE, scope="s"), []),
         (Auth(kind=AuthKind.OAUTH2, client_id="c", client_secret_file=_FILE), ["token_url: must be given with"]),
+        (
+            Auth(kind=AuthKind.OAUTH2, token_url="http://t", client_id="c", client_secret_file=_FILE),
+            ["token_url: must be"],
+        ),
         (Auth(kind=AuthKind.JWT, token_url="https://t", issuer="i", key_file=_FILE, subject="s", key_id="1"), []),
         (Auth(kind=AuthKind.JWT, token_url="https://t", key_file=_FILE), ["issuer: must be given with"]),
         (Auth(kind=AuthKind.BEARER, token_file=_FILE, scope="s"), ["scope: has no meaning with"]),
@@ -48,6 +52,8 @@ def test_a_certificate_is_a_credential() -> None:
 def test_half_a_proxy() -> None:
     (problem,) = _problems(structs.replace(_ARCHIVE, proxy=Proxy(url="http://p", username="u")))
     assert "username: belongs together with password_file" in problem
+    (problem,) = _problems(structs.replace(_ARCHIVE, proxy=Proxy(url="https://p")))
+    assert "a proxy is spoken to in plain HTTP" in problem
     (problem,) = _problems(structs.replace(_ARCHIVE, proxy=Proxy(username="u", password_file=_FILE)))
     assert "url: must be given" in problem
 

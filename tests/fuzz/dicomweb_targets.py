@@ -23,7 +23,7 @@ from edged.dicomweb.xml_model import from_xml, to_xml
 from edged.http.media_type import MediaType
 from edged.http.problem import render
 from edged.http.query import QueryError, parse_query
-from edged.upstream.look import compare
+from edged.upstream.comparing import compare
 from tests.fuzz.target import Target, fields_of, first_line, text
 from tests.support.commitment_kit import sop_form, study_form
 from tests.support.store_kit import instance_of

@@ -4,11 +4,22 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from edged.store import commitments
-from edged.store.commitments import COMMITTED, add_request, decide, purge_request, purgeable, read_request, references
+from edged.store.commitments import (
+    COMMITTED,
+    add_request,
+    decide,
+    purge_request,
+    purgeable,
+    read_request,
+    references,
+    undecided,
+)
 from edged.store.errors import StoreFull
 from edged.store.records import CommitmentRequest, Reference
+from edged.store.schema import REQUESTS, uid_key
 from edged.store.store import Store, open_store
 from tests.support.store_kit import CAPACITY, problems
 
@@ -46,6 +57,40 @@ async def test_a_result_stands_when_every_reference_is_decided_and_never_changes
     await store.write(lambda txn: decide(txn, "2.25.1", [(1, reference(1, COMMITTED))], now=7.0))
     decided = store.read_now(lambda txn: references(txn, request.number))
     assert [each.reason for each in decided] == [COMMITTED, 0x0112]
+
+
+async def test_what_is_decided_stays_decided_however_often_it_is_decided_again(store: Store) -> None:
+    await ask(store, "2.25.1", 2)
+    for reason in (0x0110, COMMITTED):
+        await store.write(lambda txn: decide(txn, "2.25.1", [(0, reference(0, reason))], now=5.0))  # noqa: B023
+    request = store.read_now(lambda txn: read_request(txn, "2.25.1"))
+    assert request is not None
+    assert (request.answered, request.left, request.failed) == (0.0, 1, 1)
+    assert [each.reason for each in store.read_now(lambda txn: references(txn, request.number))] == [0x0110, None]
+
+
+async def test_a_request_of_an_older_store_is_counted_when_it_is_decided(store: Store) -> None:
+    await ask(store, "2.25.1", 3)
+    await store.write(lambda txn: decide(txn, "2.25.1", [(0, reference(0, 0x0110))], now=5.0))
+    request = store.read_now(lambda txn: read_request(txn, "2.25.1"))
+    assert request is not None
+    old = structs.replace(request, left=-1, failed=0)
+    await store.write(lambda txn: txn.put_record(REQUESTS, uid_key("2.25.1"), old))
+    await store.write(lambda txn: decide(txn, "2.25.1", [(2, reference(2, COMMITTED))], now=6.0))
+    request = store.read_now(lambda txn: read_request(txn, "2.25.1"))
+    assert request is not None
+    assert (request.left, request.failed) == (1, 1)
+
+
+async def test_what_is_not_decided_is_read_in_slices(store: Store) -> None:
+    await ask(store, "2.25.1", 5)
+    await store.write(lambda txn: decide(txn, "2.25.1", [(1, reference(1, COMMITTED))], now=5.0))
+    slices = [store.read_now(lambda txn, at=at: undecided(txn, "2.25.1", first=at, limit=2)) for at in (0, 2, 4)]  # type: ignore[misc]
+    assert [[index for index, _ in each.found] for each in slices] == [[0], [2, 3], [4]]
+    assert [each.next for each in slices] == [2, 4, None]
+    await answer(store, "2.25.1", 5, now=6.0)
+    assert store.read_now(lambda txn: undecided(txn, "2.25.1", first=0, limit=2)) == ([], None)
+    assert store.read_now(lambda txn: undecided(txn, "2.25.9", first=0, limit=2)) == ([], None)
 
 
 async def test_results_are_purged_oldest_first_and_the_uid_is_kept(store: Store) -> None:

@@ -22,7 +22,7 @@ from edged.store.events import read_events
 from edged.store.eviction import evict_oldest
 from edged.store.instances import find_instance, instances_of
 from edged.store.queue import NOT_SENT, destination_id, move, read_delivery, read_instance
-from edged.store.records import Delivery, DeliveryState, Standing
+from edged.store.records import Check, Delivery, DeliveryState, Standing
 from edged.store.schema import CHUNK_BYTES, CHUNKS, DELIVERIES, INSTANCES, UNOWNED, delivery_key, u64_key
 from edged.store.store import Store, open_store
 from edged.store.waiting import waiting
@@ -107,6 +107,9 @@ async def test_what_was_sent_nowhere_is_replaced(store: Store, state: DeliverySt
     assert addressed(store, "1.1") == second.number
     assert [row.number for row in store.read_now(lambda txn: waiting(txn, 1, HELD))] == [second.number]
     assert store.read_now(lambda txn: read_delivery(txn, first.number, 1)) is None
+    delivery = store.read_now(lambda txn: read_delivery(txn, second.number, 1))
+    assert delivery is not None
+    assert delivery.check is Check.DIGEST  # the first may be on its way: an answer alone proves nothing of this one
     assert told(store)[-2:] == [
         (EventKind.RECEIVED, second.number, "test"),
         (EventKind.CONFLICT, second.number, f"replaces number {first.number}"),

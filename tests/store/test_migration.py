@@ -21,7 +21,7 @@ from edged.store.instances import find_instance
 from edged.store.integrity import check, check_deep
 from edged.store.queue import move, read_delivery
 from edged.store.records import Check, Delivery, DeliveryState, Happened, Standing
-from edged.store.schema import ASKS, META, VERSION
+from edged.store.schema import ASKS, EVICTABLE, META, VERSION, u64_key
 from edged.store.store import Store, open_store
 from edged.store.transaction import Transaction
 from tests.support.store_kit import problems, put
@@ -110,6 +110,23 @@ def test_a_step_that_was_cut_off_is_done_again(old: Path) -> None:
     with opened(old, None) as environment, environment.reading() as txn:
         assert schema(txn) == VERSION
         assert list(check(txn)) == []
+
+
+async def test_what_an_optional_destination_keeps_parked_is_not_let_go_any_more(old: Path) -> None:
+    """Schema 1 let it go."""
+    async with open_store(old, inline=True) as store:
+        number = store.read_now(partial(find_instance, sop_instance_uid=COMMITTED))[0]  # type: ignore[index]
+        before = store.read_now(lambda txn: [bytes(key) for key, _ in txn.rows(EVICTABLE)])
+        parked = Delivery(state=DeliveryState.PARKED, since=5000.0)
+        await store.write(partial(move, number=number, destination=2, expected=tuple(DeliveryState), to=parked))
+        assert store.read_now(lambda txn: txn.count(EVICTABLE)) == len(before) - 1
+    with opened(old, None) as environment, environment.writing() as txn:
+        for key in before:
+            txn.put(EVICTABLE, key, u64_key(1))
+        txn.put(META, b"schema", msgspec.msgpack.encode(1))
+    async with open_store(old, inline=True) as store:
+        assert problems(store) == []
+        assert store.read_now(lambda txn: txn.count(EVICTABLE)) == len(before) - 1
 
 
 def test_a_disk_without_room_is_told_and_the_store_stays_as_it_was(old: Path) -> None:

@@ -1,9 +1,10 @@
 """An archive that answers as a script says: a small real HTTP server on loopback (trio and h11).
 
 By itself it behaves: it stores what it gets in memory, shows it to retrieve and search, gives it back, and offers no
-storage commitment. A test replaces one of the rules (`on_store`, `on_look`, `on_retrieve`, `on_commitment`) to make it
-lie, refuse, wait or break off. It reads requests independently of edged: parts by a plain split, instances by pydicom.
-What it is asked is kept in `stows`, `looks`, `retrieves` and `commitments`, for tests to count.
+storage commitment. A test replaces one of the rules (`on_store`, `on_look`, `on_retrieve`, `on_commitment`,
+`on_options`) to make it lie, refuse, wait or break off. It reads requests independently of edged: parts by a plain
+split, instances by pydicom. What it is asked is kept in `stows`, `looks`, `retrieves`, `commitments` and `options`, for
+tests to count.
 """
 
 import io
@@ -122,11 +123,13 @@ class ScriptedArchive:
         self.looks: list[Asked] = []
         self.retrieves: list[Asked] = []
         self.commitments: list[Asked] = []
+        self.options: list[Asked] = []
         self.reset_after_bytes: int | None = None
         self.on_store: StoreRule = self.store_all
         self.on_look: Rule = self.show
         self.on_retrieve: Rule = self.give
         self.on_commitment: Rule = lambda _: Reply(404)
+        self.on_options: Rule = lambda _: Reply(405)
         self._shown: dict[str, dict[str, Any]] = {}
         self._running: trio.CancelScope | None = None
 
@@ -251,6 +254,9 @@ class ScriptedArchive:
         if asked.path.startswith(f"{BASE}/commitment-requests/"):
             self.commitments.append(asked)
             return self.on_commitment(asked)
+        if asked.method == "OPTIONS":
+            self.options.append(asked)
+            return self.on_options(asked)
         if asked.method == "GET" and _INSTANCE.search(asked.path):
             self.retrieves.append(asked)
             return self.on_retrieve(asked)

@@ -21,10 +21,11 @@ from edged.telemetry.clock import ManualClock
 from edged.telemetry.conditions import Conditions
 from edged.telemetry.live import Live
 from edged.upstream.asking import asking_for
+from edged.upstream.comparing import Finding
 from edged.upstream.connection import open_client
 from edged.upstream.destination import Destination, Surroundings
 from edged.upstream.endpoint import Endpoint
-from edged.upstream.look import Finding, Looker
+from edged.upstream.look import Looker
 from edged.upstream.reaching import client_settings
 from edged.upstream.retrieve import Retriever
 from tests.support.scripted_archive import JSON, Reply, ScriptedArchive, scripted_archive

@@ -23,7 +23,7 @@ TEMPLATE = (
 _OF_A_REASON = {
     Commitment.RESEND: "Looked for; sent again if it is not to be seen (Visibility).",
     Commitment.LATER: "Asked again later.",
-    Commitment.PARK: "Set aside for a person.",
+    Commitment.PARK: "Set aside for a person, while others are committed to; otherwise asked again later.",
     Commitment.NEW_UID: "Asked again at once under a new Transaction UID.",
 }
 

@@ -1,5 +1,6 @@
 """Asking a destination: header fields, one renewal of a refused credential, connections, pace; all of it in memory."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from edged.upstream.connection import ClientSettings, open_client
 from edged.upstream.credentials import Fields
 from edged.upstream.endpoint import Endpoint
 from edged.upstream.message import BytesBody, Request
-from edged.upstream.redaction import Plain
+from edged.upstream.redaction import Redactor
 from tests.support.memory_wire import Half, connector
 
 ENDPOINT = Endpoint("http", "archive.example", 80, "/dicom-web")
@@ -44,11 +45,11 @@ class Rationed:
     """A pace of so many bytes per second."""
 
     bytes_per_s: float
-    bounded: bool = True
 
-    async def take(self, size: int, *, urgent: bool) -> None:
+    async def take(self, size: int, *, urgent: bool) -> int:
         if not urgent:
             await trio.sleep(size / self.bytes_per_s)
+        return size
 
 
 @dataclass
@@ -88,8 +89,8 @@ async def asking(peer: Peer, tokens: Tokens, pace: Rationed | None = None) -> As
                 client,
                 (("x-site", "north"),),
                 credentials=tokens,
-                pace=pace or Rationed(1.0, bounded=False),
-                redactor=Plain(),
+                pace=pace or Rationed(math.inf),
+                redactor=Redactor(),
             )
         nursery.cancel_scope.cancel()
 

@@ -173,13 +173,36 @@ async def test_in_both_lists_is_failed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reason", [0x0122, 0x0119])
-async def test_what_it_will_never_keep_is_parked(tmp_path: Path, reason: int) -> None:
+async def test_what_it_will_never_keep_is_parked_once_it_keeps_others(tmp_path: Path, reason: int) -> None:
     async with scripted_archive() as (archive, _), forwarding(tmp_path, destination(archive.url)) as box:
+        refused = named(1).instance
+        archive.on_commitment = lambda asked: committed(
+            [uid for uid in asked.listed if uid != refused], {uid: reason for uid in asked.listed if uid == refused}
+        )
+        await box.take_made(named(1))
+        await box.until(lambda: "commitment-refused:archive" in box.condition_names())
+        assert box.at() == {"sent": 1}
+        await box.take_made(named(2))
+        await box.until(lambda: box.at() == {"parked": 1, "committed": 1}, step_s=5)
+        assert box.delivery(refused).reason == reason
+        await box.until(lambda: box.condition_names() == {"parked:archive"})
+
+
+@pytest.mark.parametrize("reason", [0x0122, 0x0119])
+async def test_a_destination_that_refuses_to_commit_to_anything_parks_nothing(tmp_path: Path, reason: int) -> None:
+    async with scripted_archive() as (archive, _), forwarding(tmp_path, destination(archive.url)) as box:
+        archive.on_commitment = Committing(archive).at_once
+        await box.take_made(named(50))
+        await box.until(lambda: box.at() == {"committed": 1}, step_s=1)
         archive.on_commitment = lambda asked: committed(failed=dict.fromkeys(asked.listed, reason))
-        [uid] = await box.take_made(named(1))
-        await box.until(lambda: box.at() == {"parked": 1})
-        assert box.delivery(uid).reason == reason
-        await box.until(lambda: "parked:archive" in box.condition_names())
+        await box.take_made(*(named(n) for n in range(1, 21)))
+        await box.until(lambda: box.at() == {"committed": 1, "sent": 20}, step_s=0)
+        for _ in range(10):
+            await box.pass_time(60)
+        assert box.at() == {"committed": 1, "sent": 20}
+        assert "commitment-refused:archive" in box.condition_names()
+        archive.on_commitment = Committing(archive).at_once
+        await box.until(lambda: box.at() == {"committed": 21}, step_s=60)
 
 
 async def test_no_such_object_is_sent_again_after_visible_within(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import trio
 from edged.store.records import DeliveryState
 from edged.telemetry.clock import ManualClock
 from edged.upstream.notes import MOST_NOTES, Note, Notebook
-from edged.upstream.proofs import Looks
 from tests.support.forwarding_kit import destination, forwarding
 from tests.support.scripted_archive import Reply, Stow, report, scripted_archive
 from tests.support.stow_kit import named
@@ -75,13 +74,15 @@ async def test_parked_and_stuck_are_still_told_after_a_restart(tmp_path: Path) -
     clock = ManualClock()
     async with scripted_archive() as (archive, _):
         config = destination(archive.url, commitment=SEARCH)
-        archive.on_store = lambda stow: report(failed=dict.fromkeys(stow.uids, 0xA900))
         async with forwarding(tmp_path, config, clock, keep=True) as box:
+            await box.take_made(named(2))
+            await box.until(lambda: box.at() == {"committed": 1})
+            archive.on_store = lambda stow: report(failed=dict.fromkeys(stow.uids, 0xA900))
             await box.take_made(named(1))
-            await box.until(lambda: box.at() == {"parked": 1})
+            await box.until(lambda: box.at() == {"parked": 1, "committed": 1})
         async with forwarding(tmp_path, config, clock) as box:
             await box.until(lambda: box.condition_names() == {"parked:archive"})
-            assert len(archive.stows) == 1
+            assert len(archive.stows) == 2
 
 
 async def test_a_destination_that_is_no_longer_configured_keeps_its_entries(tmp_path: Path) -> None:
@@ -108,17 +109,3 @@ def test_the_notes_are_bounded() -> None:
     assert len(notebook.waiting(-1.0)) == MOST_NOTES
     assert notebook.of(0).due_s == 0.0
     assert notebook.of(MOST_NOTES + 499).due_s == MOST_NOTES + 499
-
-
-def test_what_waits_for_a_proof_is_bounded() -> None:
-    looks = Looks()
-    for number in range(MOST_NOTES + 500):
-        if looks.may_try(number):
-            looks.postpone(number, 0.0)
-        looks.resent(MOST_NOTES * 2 + number)
-    assert len(looks.waiting(-1.0)) == MOST_NOTES
-    assert not looks.may_try(MOST_NOTES + 1)
-    assert looks.may_try(5)
-    assert looks.resends(MOST_NOTES * 2) == 0
-    looks.forget(5)
-    assert looks.may_try(MOST_NOTES + 1)

@@ -1,5 +1,6 @@
 """What each kind of verdict on an instance does to the store: parked, stuck, split, halved, verified, or left alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from edged.dicomweb.event_report import EventKind
 from edged.store.records import DeliveryState
 from edged.telemetry.live import DestinationState
 from tests.support.forwarding_kit import destination, forwarding
-from tests.support.scripted_archive import Reply, StoreRule, Stow, report, scripted_archive
+from tests.support.scripted_archive import Asked, Reply, StoreRule, Stow, report, scripted_archive
 from tests.support.stow_kit import made, named
 
 SEARCH = '["search"]'
@@ -231,13 +232,37 @@ async def test_already_there_and_another_is_parked(tmp_path: Path) -> None:
         scripted_archive() as (archive, _),
         forwarding(tmp_path, destination(archive.url, commitment=SEARCH)) as box,
     ):
+        await box.take_made(named(2))
+        await box.until(lambda: box.at() == {"committed": 1})
         archive.on_store = lambda stow: report(failed=dict.fromkeys(stow.uids, 0x0111))
         uid = named(1).instance
         other = b'[{"00080016":{"vr":"UI","Value":["1.2.3"]},"00080018":{"vr":"UI","Value":["%s"]}}]' % uid.encode()
         archive.on_look = lambda _: Reply(200, other)
         await box.take_made(named(1))
-        await box.until(lambda: box.at() == {"parked": 1})
+        await box.until(lambda: box.at() == {"parked": 1, "committed": 1})
         assert "another instance" in box.delivery(uid).text
+
+
+async def test_already_there_in_another_transfer_syntax_is_the_same_and_no_proof(tmp_path: Path) -> None:
+    """What an archive has compressed is there; what left is another thing (DICOM.md 4, 6)."""
+    async with (
+        scripted_archive() as (archive, _),
+        forwarding(tmp_path, destination(archive.url, commitment=SEARCH)) as box,
+    ):
+
+        def duplicate(stow: Stow) -> Reply:
+            archive.keep(stow)
+            return report(failed=dict.fromkeys(stow.uids, 0x0111))
+
+        def compressed(asked: Asked) -> Reply:
+            shown = archive.show(asked)
+            return replace(shown, body=shown.body.replace(b'"1.2.840.10008.1.2.1"', b'"1.2.840.10008.1.2.4.80"'))
+
+        archive.on_store, archive.on_look = duplicate, compressed
+        [uid] = await box.take_made(named(1))
+        await box.until(lambda: "proof-differs:archive" in box.condition_names())
+        assert box.delivery(uid).state is DeliveryState.SENT
+        assert box.delivery(uid).evidence == "found"
 
 
 async def test_being_created_is_looked_for_in_ten_minutes(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from edged.store.records import DeliveryState
+from edged.telemetry.clock import ManualClock
 from tests.support.forwarding_kit import destination, forwarding
 from tests.support.scripted_archive import Reply, Stow, report, scripted_archive
 from tests.support.stow_kit import named
@@ -87,6 +88,26 @@ async def test_200_with_nothing_stored_is_uploaded_again_only_after_long_looks(t
         await box.until(lambda: box.condition_names() == set())
 
 
+async def test_no_restart_begins_the_count_of_uploads_anew(tmp_path: Path) -> None:
+    """First sent, then three times more: over all starts together."""
+    clock = ManualClock()
+    async with scripted_archive() as (archive, _):
+        archive.on_store = lambda _: Reply(200)
+        config = destination(archive.url, commitment=SEARCH, visible_within='"1m"')
+        for life in range(6):
+            async with forwarding(tmp_path, config, clock, keep=True) as box:
+                if not life:
+                    await box.take_made(named(1))
+                for _ in range(3):
+                    await box.pass_time(31)
+        assert len(archive.stows) == 4
+        async with forwarding(tmp_path, config, clock) as box:
+            await box.until(lambda: "stored-not-visible:archive" in box.condition_names(), step_s=60)
+            archive.keep(archive.stows[0])
+            await box.until(lambda: box.at() == {"committed": 1}, step_s=3600)
+        assert len(archive.stows) == 4
+
+
 async def test_200_with_an_empty_body_that_did_store_is_found(tmp_path: Path) -> None:
     async with scripted_archive() as (archive, _):
 
@@ -137,6 +158,24 @@ async def test_what_differs_is_never_a_proof(tmp_path: Path) -> None:
         archive.on_look = archive.show
         await box.until(lambda: box.delivery(UID).state is DeliveryState.COMMITTED, step_s=60)
         assert box.condition_names() == set()
+
+
+@pytest.mark.parametrize("study", ["", '"0020000D":{"vr":"UI","Value":["9.9.9"]},'])
+async def test_a_bare_uid_or_one_in_another_study_is_never_a_proof(tmp_path: Path, study: str) -> None:
+    ct = '"00080016":{"vr":"UI","Value":["1.2.840.10008.5.1.4.1.1.2"]},' if study else ""
+    async with (
+        scripted_archive() as (archive, _),
+        forwarding(tmp_path, destination(archive.url, commitment=SEARCH)) as box,
+    ):
+        shown = f'[{{{study}{ct}"00080018":{{"vr":"UI","Value":["{UID}"]}}}}]'.encode()
+        archive.on_look = lambda _: Reply(200, shown)
+        await box.take_made(named(1))
+        for _ in range(30):
+            await box.pass_time(600)
+        assert box.at() == {"sent": 1}
+        assert archive.sent_uids == [UID]
+        archive.on_look = archive.show
+        await box.until(lambda: box.at() == {"committed": 1}, step_s=600)
 
 
 async def test_what_cannot_be_asked_is_no_proof_and_says_so(tmp_path: Path) -> None:

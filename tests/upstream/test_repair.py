@@ -147,7 +147,7 @@ async def test_what_does_not_do_changes_nothing(
             await box.see_to(number)
             assert said in box.hint
             assert named(1).instance in box.hint
-        assert len(archive.retrieves) == 2
+        assert len(archive.retrieves) == (3 if reply.reset else 2)  # once more, where a connection ended that was idle
         assert (await box.stored(number), instance_at(box.box.store, number)) == (turned, before)
         assert [kind for kind, _ in box.told()] == [EventKind.CONDITION_RAISED]
         archive.on_retrieve = archive.give

@@ -1,6 +1,7 @@
 """HTTP/1.1 when there is no answer: malformed ones, deadlines, resets, broken bodies, cancellation."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import pytest
 import trio
@@ -8,6 +9,7 @@ import trio
 from edged.telemetry.live import Phase
 from edged.upstream.connection import ClientSettings, open_client
 from edged.upstream.dial import Timeouts
+from edged.upstream.http1 import IDLE_ENDED_BYTES
 from edged.upstream.message import (
     BodyLengthError,
     NoAnswer,
@@ -15,6 +17,7 @@ from edged.upstream.message import (
 )
 from tests.support.upstream_body import GET, Zeros, post
 from tests.support.upstream_peer import Script, Wire, listen
+from tests.upstream.conftest import Certificates
 
 STORE = "/dicom-web/studies"
 SHORT = ClientSettings(timeouts=Timeouts(send_s=0.2, answer_s=0.2, body_s=0.2))
@@ -40,7 +43,30 @@ async def failure(script: Script, request: Request = GET, settings: ClientSettin
         return caught.value
 
 
-async def test_a_reused_connection_that_dies_unanswered_is_no_answer() -> None:
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("read", ["nothing", "the request"])
+async def test_a_connection_that_ends_while_it_is_idle_costs_nothing(
+    read: str, secure: bool, certificates: Certificates
+) -> None:
+    """The peer closes it before it has answered anything: the request is sent once more, on a new connection."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.answer(body=b"%d" % wire.number)
+        if read == "the request":
+            await wire.request()
+        else:
+            await wire.read_some()
+            wire.reset()
+
+    context = certificates.server_context("http/1.1") if secure else None
+    settings = ClientSettings(tls=certificates.trusting)
+    async with listen(script, context) as peer, open_client(peer.endpoint, settings) as client:
+        assert [(await client.request(post(300_000))).body for _ in range(5)] == [b"1", b"2", b"3", b"4", b"5"]
+        assert peer.accepted == 5
+
+
+async def test_what_may_be_sent_once_only_is_not_sent_again() -> None:
     async def script(wire: Wire) -> None:
         await wire.request()
         await wire.answer()
@@ -48,10 +74,43 @@ async def test_a_reused_connection_that_dies_unanswered_is_no_answer() -> None:
 
     async with listen(script) as peer, open_client(peer.endpoint) as client:
         await client.request(GET)
+        with pytest.raises(NoAnswer, match="without an answer"):
+            await client.request(replace(post(10), once=True))
+        assert peer.accepted == 1
+
+
+async def test_a_new_connection_that_dies_unanswered_is_no_answer() -> None:
+    """Also the one that took the place of an idle one: nothing is sent a third time."""
+
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        if wire.number == 1:
+            await wire.answer()
+            await wire.request()
+
+    async with listen(script) as peer, open_client(peer.endpoint) as client:
+        await client.request(GET)
         with pytest.raises(NoAnswer, match="without an answer") as caught:
             await client.request(post(10))
         assert (caught.value.phase, caught.value.not_processed, caught.value.sent_bytes) == (Phase.HTTP, False, 10)
-        assert (await client.request(GET)).status == 200
+        assert peer.accepted == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "size"), [(b"HTTP/1.1 1", 10), (b"HTTP/1.1 102 Processing\r\n\r\n", 10), (b"", IDLE_ENDED_BYTES + 1)]
+)
+async def test_a_reused_connection_on_which_the_request_may_have_begun_is_no_answer(said: bytes, size: int) -> None:
+    async def script(wire: Wire) -> None:
+        await wire.request()
+        await wire.answer()
+        await wire.request()
+        await wire.send(said)
+
+    async with listen(script) as peer, open_client(peer.endpoint) as client:
+        await client.request(GET)
+        with pytest.raises(NoAnswer, match="closed the connection"):
+            await client.request(post(size))
+        assert peer.accepted == 1
 
 
 @pytest.mark.parametrize(

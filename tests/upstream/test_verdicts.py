@@ -29,6 +29,19 @@ def kinds(answer: Answer, context: Context | None = None) -> list[Kind]:
     return [decision.instances[uid].kind for uid in BATCH]
 
 
+def test_stored_is_no_evidence_for_what_had_not_left_and_failed_is() -> None:
+    report = Report(accepted={"1": None, "2": None}, failed={"3": 0xC000})
+    decision = decide(Answer(202, report=report), BATCH, Context(unsent=frozenset({"2", "3"})))
+    assert [decision.instances[uid].kind for uid in BATCH] == [Kind.SENT, Kind.DOUBTFUL, Kind.PARK]
+
+
+def test_a_destination_that_says_stored_to_nothing_but_what_had_not_left_has_to_wait() -> None:
+    report = Report(accepted=dict.fromkeys(BATCH))
+    decision = decide(Answer(200, report=report), BATCH, Context(unsent=frozenset(BATCH)))
+    assert {each.kind for each in decision.instances.values()} == {Kind.DOUBTFUL}
+    assert decision.destination.standing is Standing.LATER
+
+
 def test_the_body_decides_for_whom_it_names_and_the_status_for_the_rest() -> None:
     report = Report(accepted={"1": 0xB007, "9": None}, failed={"2": 0x0122})
     decision = decide(Answer(409, report=report), BATCH, Context())

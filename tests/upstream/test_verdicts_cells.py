@@ -1,6 +1,6 @@
 """The verdict table cell by cell: every published row has its cases, and no case is without a row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -79,8 +79,16 @@ def transient(status: int, several: Kind) -> list[Cell]:
 TRANSCODING = Context(may_transcode=True)
 TRANSCODED = Context({"1.2.1": History(True, transcoded=True)}, may_transcode=True)
 UNPROVABLE = Context(may_verify=False)
+STORED = Report({"1.2.1": None})
+
+UNSENT = frozenset({"1.2.1"})
 
 CELLS: dict[str, list[Cell]] = {
+    "in Referenced SOP Sequence before its last byte had left": [
+        Cell(Answer(200, report=STORED), Kind.DOUBTFUL, Standing.LATER, context=Context(unsent=UNSENT)),
+        Cell(Answer(200, report=STORED), Kind.DOUBTFUL, context=replace(OTHERS_PASS, unsent=UNSENT)),
+        Cell(Answer(200, report=STORED), Kind.STUCK, context=replace(doubts(4), unsent=UNSENT)),
+    ],
     "in Referenced SOP Sequence": [
         Cell(Answer(200, report=Report({"1.2.1": None})), Kind.SENT),
         Cell(Answer(202, report=Report({"1.2.1": 0xB000})), Kind.SENT),
