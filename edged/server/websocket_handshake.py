@@ -8,12 +8,11 @@ import base64
 import binascii
 from collections.abc import Iterable
 from http import HTTPStatus
-from urllib.parse import unquote
 
 from wsproto.utilities import generate_accept_token
 
 from edged.http.problem import Problem
-from edged.server.exchange import ASGI, Scope
+from edged.server.exchange import Scope, scope_of
 from edged.server.head_gate import Head
 from edged.server.http1_answer import AnswerError
 from edged.server.peer import Peer
@@ -49,22 +48,13 @@ def accept_fields(
 
 
 def websocket_scope(head: Head, peer: Peer) -> Scope:
-    """ASGI's scope of the session."""
-    path, _, query = head.target.partition(b"?")
-    return {
+    """ASGI's scope of the session: that of its request, but for what a session does not have or has besides."""
+    scope = scope_of(head, peer)
+    del scope["method"]
+    return scope | {
         "type": "websocket",
-        "http_version": head.version,
-        "asgi": dict(ASGI),
         "scheme": "wss" if peer.secure else "ws",
-        "path": unquote(path.decode("ascii")),
-        "raw_path": path,
-        "query_string": query,
-        "root_path": "",
-        "headers": head.fields,
-        "client": peer.client,
-        "server": peer.server,
         "subprotocols": _subprotocols(head),
-        "state": {},
         "extensions": {"websocket.http.response": {}, **peer.extensions},
     }
 

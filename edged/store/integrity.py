@@ -53,6 +53,7 @@ from edged.store.schema import (
     STUDIES,
     UNOWNED,
     WAITING_FOR,
+    Table,
     delivery_key,
     history_key,
     number_at_end,
@@ -221,12 +222,7 @@ def _evictable(txn: Transaction) -> Iterator[str]:
 
 def _remembered(txn: Transaction) -> Iterator[str]:
     """Each remembered digest stands once in the order of forgetting."""
-    for key, uid in txn.rows(REMEMBERED_ORDER):
-        known = txn.record(REMEMBERED, bytes(uid), Remembered)
-        if known is None or known.number != read_moment_key(key)[1]:
-            yield f"the order of forgetting names {bytes(uid).decode()}, which is not remembered so"
-    if txn.count(REMEMBERED) != txn.count(REMEMBERED_ORDER):
-        yield f"{txn.count(REMEMBERED)} digests are remembered, {txn.count(REMEMBERED_ORDER)} have an order"
+    return _in_order(txn, REMEMBERED, REMEMBERED_ORDER, kind=Remembered, what="digests")
 
 
 def _counters(txn: Transaction) -> Iterator[str]:
@@ -303,13 +299,19 @@ def _waiting_for(txn: Transaction) -> Iterator[str]:
 
 def _committed_memory(txn: Transaction) -> Iterator[str]:
     """Each record of a commitment stands once in the order of forgetting."""
-    for key, uid in txn.rows(COMMITTED_MEMORY_ORDER):
-        known = txn.record(COMMITTED_MEMORY, bytes(uid), CommitRecord)
+    return _in_order(txn, COMMITTED_MEMORY, COMMITTED_MEMORY_ORDER, kind=CommitRecord, what="commitments")
+
+
+def _in_order(
+    txn: Transaction, table: Table, order: Table, *, kind: type[Remembered] | type[CommitRecord], what: str
+) -> Iterator[str]:
+    """What is kept by SOP Instance UID stands once in the order in which it is forgotten."""
+    for key, uid in txn.rows(order):
+        known = txn.record(table, bytes(uid), kind)
         if known is None or known.number != read_moment_key(key)[1]:
-            yield f"the order of forgetting names {bytes(uid).decode()}, of which no commitment is known so"
-    if txn.count(COMMITTED_MEMORY) != txn.count(COMMITTED_MEMORY_ORDER):
-        counts = txn.count(COMMITTED_MEMORY), txn.count(COMMITTED_MEMORY_ORDER)
-        yield f"{counts[0]} commitments are known, {counts[1]} have an order"
+            yield f"the order of forgetting {what} names {bytes(uid).decode()}, of which none is known so"
+    if txn.count(table) != txn.count(order):
+        yield f"{txn.count(table)} {what} are remembered, {txn.count(order)} have an order"
 
 
 def _history(txn: Transaction) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What each kind of verdict on an instance does to the store: parked, stuck, split, halved, verified, or left alone."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from edged.dicomweb.event_report import EventKind
 from edged.store.records import DeliveryState
 from edged.telemetry.live import DestinationState
 from tests.support.forwarding_kit import destination, forwarding
-from tests.support.scripted_archive import Asked, Reply, StoreRule, Stow, report, scripted_archive
+from tests.support.scripted_archive import Asked, Reply, ScriptedArchive, StoreRule, Stow, report, scripted_archive
 from tests.support.stow_kit import made, named
 
 SEARCH = '["search"]'
@@ -211,17 +212,22 @@ async def test_five_parks_in_a_row_unpark_all_and_hold_the_destination(tmp_path:
         assert box.at()["parked"] == 0
 
 
+def keeping_it(archive: ScriptedArchive) -> Callable[[Stow], Reply]:
+    """It has what it is sent, and says that it had it before."""
+
+    def duplicate(stow: Stow) -> Reply:
+        archive.keep(stow)
+        return report(failed=dict.fromkeys(stow.uids, 0x0111))
+
+    return duplicate
+
+
 async def test_already_there_and_the_same_counts_as_found(tmp_path: Path) -> None:
     async with (
         scripted_archive() as (archive, _),
         forwarding(tmp_path, destination(archive.url, commitment=SEARCH)) as box,
     ):
-
-        def duplicate(stow: Stow) -> Reply:
-            archive.keep(stow)
-            return report(failed=dict.fromkeys(stow.uids, 0x0111))
-
-        archive.on_store = duplicate
+        archive.on_store = keeping_it(archive)
         [uid] = await box.take_made(named(1))
         await box.until(lambda: box.at() == {"committed": 1})
         assert box.delivery(uid).evidence == "found"
@@ -250,15 +256,11 @@ async def test_already_there_in_another_transfer_syntax_is_the_same_and_no_proof
         forwarding(tmp_path, destination(archive.url, commitment=SEARCH)) as box,
     ):
 
-        def duplicate(stow: Stow) -> Reply:
-            archive.keep(stow)
-            return report(failed=dict.fromkeys(stow.uids, 0x0111))
-
         def compressed(asked: Asked) -> Reply:
             shown = archive.show(asked)
             return replace(shown, body=shown.body.replace(b'"1.2.840.10008.1.2.1"', b'"1.2.840.10008.1.2.4.80"'))
 
-        archive.on_store, archive.on_look = duplicate, compressed
+        archive.on_store, archive.on_look = keeping_it(archive), compressed
         [uid] = await box.take_made(named(1))
         await box.until(lambda: "proof-differs:archive" in box.condition_names())
         assert box.delivery(uid).state is DeliveryState.SENT

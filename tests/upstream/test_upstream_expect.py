@@ -1,5 +1,7 @@
 """100-continue before large bodies: asked where it helps, never waited for in vain twice, never needed."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 import trio
 from hypothesis import given
@@ -19,8 +21,8 @@ def asks(head: bytes) -> bool:
     return b"\r\nexpect: 100-continue" in head.lower()
 
 
-async def test_a_new_destination_is_asked_once() -> None:
-    asked: list[bool] = []
+def continuing(asked: list[bool]) -> Callable[[Wire], Awaitable[None]]:
+    """A peer that takes the body whether it is asked or not, and notes which."""
 
     async def script(wire: Wire) -> None:
         while True:
@@ -31,7 +33,13 @@ async def test_a_new_destination_is_asked_once() -> None:
             await wire.exactly(LEAST_BYTES)
             await wire.answer()
 
-    async with listen(script) as peer, open_client(peer.endpoint, ONE) as client:
+    return script
+
+
+async def test_a_new_destination_is_asked_once() -> None:
+    asked: list[bool] = []
+
+    async with listen(continuing(asked)) as peer, open_client(peer.endpoint, ONE) as client:
         for _ in range(3):
             response = await client.request(LARGE)
             assert (response.status, response.request_sent, response.sent_bytes) == (200, True, LEAST_BYTES)
@@ -92,16 +100,7 @@ async def test_an_expectation_that_fails_is_dropped() -> None:
 async def test_requests_at_once_ask_no_more_than_one_after_another() -> None:
     asked: list[bool] = []
 
-    async def script(wire: Wire) -> None:
-        while True:
-            head = await wire.head()
-            asked.append(asks(head))
-            if asks(head):
-                await wire.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-            await wire.exactly(LEAST_BYTES)
-            await wire.answer()
-
-    async with listen(script) as peer, open_client(peer.endpoint, ONE) as client:
+    async with listen(continuing(asked)) as peer, open_client(peer.endpoint, ONE) as client:
         await client.request(LARGE)
         async with trio.open_nursery() as nursery:
             for _ in range(12):
