@@ -19,6 +19,7 @@ from edged.dicomweb.xml_model import from_xml, to_xml
 from edged.http.conditional import strong_etag
 from edged.http.media_type import MediaType, MediaTypeError, parse_media_type
 from edged.http.multipart import (
+    MAX_BOUNDARY,
     MultipartError,
     MultipartLimits,
     MultipartParser,
@@ -39,7 +40,7 @@ OFFERED: Final = (DICOM_JSON, JSON, DICOM_XML, MULTIPART_JSON, MULTIPART_XML)
 
 _XML_TYPES: Final = (DICOM_XML, MULTIPART_XML)
 _MAX_PARTS: Final = 10_000
-_FIRST_LINE: Final = re.compile(rb"\s*--([^\s]{1,70})[ \t]*\r?\n")
+_FIRST_LINE: Final = re.compile(rb"\s*--([^\s]{1,%d})[ \t]*\r?\n" % MAX_BOUNDARY)
 _WRITER: Final = MultipartWriter("edged-report")  # neither model can write CRLF, so no part can hold it
 
 

@@ -22,7 +22,9 @@ from edged.http.media_type import MediaType
 
 MAX_PADDING_BYTES: Final = 256  # white space after a boundary (RFC 2046 calls it transport padding)
 
-_BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
+MAX_BOUNDARY: Final = 256  # read; RFC 2046 allows 70, and Orthanc 1.10 makes one of 73
+_BOUNDARY: Final = re.compile(rf"[0-9A-Za-z'()+_,\-./:=? ]{{0,{MAX_BOUNDARY - 1}}}[0-9A-Za-z'()+_,\-./:=?]")
+_MAX_WRITTEN: Final = 70
 _PADDING: Final = re.compile(rb"[ \t]*+")
 
 
@@ -225,18 +227,21 @@ class MultipartParser:
 
 
 def boundary_of(media_type: MediaType) -> bytes:
-    """Return the boundary of a multipart media type. Raises MultipartError. Source: RFC 2046 5.1.1."""
+    """Return the boundary of a multipart media type, also a longer one than is allowed; raises MultipartError.
+
+    Source: RFC 2046 5.1.1.
+    """
     boundary = media_type.parameter("boundary")
     if boundary is None:
         raise MultipartError("the media type has no boundary")
-    if not is_boundary(boundary):
-        raise MultipartError("the boundary is not 1 to 70 of the characters that RFC 2046 allows")
+    if not _BOUNDARY.fullmatch(boundary):
+        raise MultipartError(f"the boundary is not 1 to {MAX_BOUNDARY} of the characters that RFC 2046 allows")
     return boundary.encode("ascii")
 
 
 def is_boundary(text: str) -> bool:
-    """Tell whether a text may be a boundary. Source: RFC 2046 5.1.1, PS3.18 8.6.1.2.1."""
-    return _BOUNDARY.fullmatch(text) is not None
+    """Tell whether a text may be written as a boundary. Source: RFC 2046 5.1.1, PS3.18 8.6.1.2.1."""
+    return len(text) <= _MAX_WRITTEN and _BOUNDARY.fullmatch(text) is not None
 
 
 def _line_ending(buffer: bytes, start: int) -> tuple[_Line, int]:

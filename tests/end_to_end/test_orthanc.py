@@ -109,3 +109,15 @@ async def test_an_archive_that_is_killed_gets_everything_once(tmp_path: Path) ->
         assert await archive.count() == len(files)
         there = await archive.files()
         assert set(there.values()) == set(files)
+
+
+async def test_it_sends_to_a_box(tmp_path: Path) -> None:
+    """By its own DICOMweb client, whose boundary is longer than RFC 2046 allows."""
+    files = {named(number).instance: made(named(number)) for number in range(20)}
+    local = '[commitment]\nevidence = "local"\n'
+    async with orthanc(tmp_path) as archive, served_box(tmp_path, local) as parts:
+        for content in files.values():
+            await archive.tell("POST", "/instances", content)
+        await archive.send_all(parts.urls[0] + "/")
+        for uid in files:
+            assert parts.store.read_now(partial(find_instance, sop_instance_uid=uid)) is not None

@@ -84,10 +84,20 @@ class Orthanc:
 
     async def get(self, path: str) -> bytes:
         """Ask its REST API."""
+        return await self.tell("GET", path)
+
+    async def tell(self, method: str, path: str, content: bytes = b"") -> bytes:
+        """Have its REST API do something."""
         async with connected(f"http://127.0.0.1:{self.http_port}") as connection:
-            answered = await connection.ask("GET", path)
-        assert answered.status == 200, (path, answered.status)
+            answered = await connection.ask(method, path, {}, content)
+        assert answered.status == 200, (path, answered.status, answered.body)
         return answered.body
+
+    async def send_all(self, url: str) -> None:
+        """Send all that it has to another archive, by its own DICOMweb client; `url` is a Base URI."""
+        await self.tell("PUT", "/dicom-web/servers/other", json.dumps({"Url": url}).encode())
+        studies = json.loads(await self.get("/studies"))
+        await self.tell("POST", "/dicom-web/servers/other/stow", json.dumps({"Resources": studies}).encode())
 
     async def count(self) -> int:
         """How many instances it has, by its own account."""
