@@ -1,5 +1,5 @@
 """`python -m edged`: the program."""
 
-from edged.cli import main
+from edged.cli import program
 
-main()
+program()

@@ -1,5 +1,5 @@
-"""The commands a person types; one file a command. `main` is the program's entry point."""
+"""The commands a person types; one file a command. `program` is the entry point."""
 
-from edged.cli.main import main
+from edged.cli.main import main, program
 
-__all__ = ["main"]
+__all__ = ["main", "program"]

@@ -5,6 +5,7 @@ when it is called, so that `edged status` does not wait for what only the daemon
 """
 
 import importlib
+import sys
 
 import click
 
@@ -15,6 +16,10 @@ _COMMANDS = {
     "demo": ("edged.cli.demo", "Run a box and a small archive on this machine, real instances flowing."),
     "send": ("edged.cli.send", "Send PS3.10 files by STOW-RS."),
     "status": ("edged.cli.status", "Show how the box is."),
+    "watch": ("edged.cli.watch", "Show what happens, as it happens."),
+    "queue": ("edged.cli.queue", "Show what waits to be sent or committed, and decide about it."),
+    "explain": ("edged.cli.explain", "Tell all that is known of an instance or a study."),
+    "probe": ("edged.cli.probe", "Go the way to a destination step by step."),
     "token": ("edged.cli.token", "Make a bearer token or a password for the configuration."),
     "check-config": ("edged.cli.check_config", "Check a configuration file."),
     "check-store": ("edged.cli.check_store", "Check the store of a box that is not running."),
@@ -46,3 +51,17 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="edged")
 def main() -> None:
     """Keeps DICOM instances safe beside a modality, forwards them, and proves that the archive has them."""
+
+
+_PIXEL_LIBRARIES = ("numpy", "gdcm", "openjpeg", "pylibjpeg", "PIL")
+
+
+def program() -> None:
+    """Run the program.
+
+    pydicom imports whatever it finds of the libraries that decode pixels: 30 MiB, and half of the time of a start. No
+    command decodes any; that is done by a process of its own (`services/transcode_worker.py`).
+    """
+    for name in _PIXEL_LIBRARIES:
+        sys.modules[name] = None  # type: ignore[assignment]
+    main()

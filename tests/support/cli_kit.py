@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from edged.cli import main
 
-PROGRAM = (sys.executable, "-c", "from edged.cli import main; main()")
+PROGRAM = (sys.executable, "-c", "from edged.cli import program; program()")
 CONFIG = """
 [box]
 name = "{name}"
@@ -84,10 +84,10 @@ def lines_until(process: subprocess.Popen[str], last: str) -> list[str]:
     raise AssertionError(f"it ended without saying {last!r}: {lines}")
 
 
-def start_box(folder: Path, *, name: str = "archive", evidence: str = "local") -> RunningBox:
-    """Run a box whose files are in `folder`."""
+def start_box(folder: Path, *, name: str = "archive", evidence: str = "local", more: str = "") -> RunningBox:
+    """Run a box whose files are in `folder`; `more` is TOML after the sections that it has anyway."""
     config = folder / "edged.toml"
-    config.write_text(CONFIG.format(name=name, folder=folder, evidence=evidence))
+    config.write_text(CONFIG.format(name=name, folder=folder, evidence=evidence) + more)
     process = spawn("run", "--config", config)
     lines = lines_until(process, "ready")
     return RunningBox(process, config, lines[0].removeprefix("listening on "), tuple(lines))
