@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from edged.http.origin_policy import OriginPolicy
 from edged.server.answers import NO_ORIGINS
+from edged.server.crowd import Crowd
 from edged.server.drain import Drain
 from edged.server.head_gate import Head
 from edged.server.idle import Idle
@@ -21,6 +22,7 @@ from edged.server.inbox import Message
 from edged.server.limits import Limits
 from edged.server.peer import Peer
 from edged.server.tally import Tally
+from edged.server.websocket_frames import Frames
 from edged.server.windows import WindowPool
 from edged.server.wire import Disconnected
 from edged.telemetry.request import new_request_id, serving_request
@@ -65,7 +67,10 @@ class Service:
     limits: Limits
     windows: WindowPool  # of request bodies over HTTP/2
     websocket_windows: WindowPool  # over HTTP/2: sessions last, and must not take what uploads need
+    connections: Crowd  # which carry requests
+    websockets: Crowd  # connections of HTTP/1.1 that are sessions now
     origins: OriginPolicy = NO_ORIGINS  # whose pages may read what the server answers by itself
+    frames: Frames = field(default_factory=Frames)  # of WebSockets
     drain: Drain = field(default_factory=Drain)
     idle: Idle = field(default_factory=Idle)
     counters: Counters = field(default_factory=Counters)
@@ -75,7 +80,15 @@ class Service:
     def of(cls, application: Application, limits: Limits, origins: OriginPolicy = NO_ORIGINS) -> Self:
         """What the connections of one server share, for an application and its limits."""
         windows = WindowPool(limits.windows_bytes, reserve_bytes=limits.windows_bytes // 2)
-        return cls(application, limits, windows, WindowPool(limits.websocket_windows_bytes), origins)
+        return cls(
+            application,
+            limits,
+            windows=windows,
+            websocket_windows=WindowPool(limits.websocket_windows_bytes),
+            connections=Crowd(limits.connections, limits.connections_per_address),
+            websockets=Crowd(limits.websockets, limits.websockets_per_address),
+            origins=origins,
+        )
 
     def count_slow(self, why: str) -> None:
         """A client is given up that sends, or takes, too little; `why` goes to the log."""

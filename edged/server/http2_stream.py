@@ -71,6 +71,11 @@ class Stream:
             await self._wait_progress()
         self.piece = memoryview(data)
 
+    async def wait_taken(self) -> None:
+        """Until all that was offered is written; raises Disconnected."""
+        while self.piece:
+            await self._wait_progress()
+
     async def wait_ended(self) -> None:
         """Until END_STREAM is written; raises Disconnected unless it was."""
         while not self.ended:

@@ -12,9 +12,12 @@ from edged.server.http1_answer import Fields
 from edged.server.http2_output import Output
 from edged.server.http2_request import OF_A_CONNECTION
 from edged.server.http2_stream import Stream
+from edged.server.limits import KIB
 from edged.server.peer import Peer
 from edged.server.websocket import WebSocket
 from edged.server.wire import Disconnected
+
+SHARED_BYTES = 64 * KIB  # what is longer is waited for: its session holds the frame meanwhile, for others to find
 
 
 class _Channel:
@@ -24,6 +27,9 @@ class _Channel:
         self._stream = stream
         self._output = output
         self._ended = False  # the client has ended its side
+
+    def enter(self) -> bool:
+        return True  # the stream has taken its window
 
     async def begin(self, status: int, fields: Fields) -> None:
         kept = [(name.lower(), value) for name, value in fields if name.lower() not in OF_A_CONNECTION]
@@ -38,6 +44,8 @@ class _Channel:
         if octets:
             await self._stream.offer(octets)
             self._output.schedule(self._stream)
+            if len(octets) > SHARED_BYTES:
+                await self._stream.wait_taken()
 
     async def receive(self) -> bytes:
         while not self._ended:

@@ -34,15 +34,17 @@ class Limits:
     websocket_pong_s: float = 30.0  # until it has to have said anything
     connection_age_s: float = 3600.0  # of an HTTP/2 connection until the client is asked for a new one
 
-    connections: int = 768  # in all; with what else is open fewer than the usual 1024 descriptors
+    connections: int = 768  # in all, but for those that have become WebSockets
     connections_per_address: int = 384  # half of all, so that no single one shuts the others out; not on loopback
+    websockets: int = 1024  # over HTTP/1.1, beside the others: each keeps its connection for as long as it lasts
+    websockets_per_address: int = 512  # half of all, as above
     leaving: int = 16  # beyond either cap: connections that are ending to make room
     crowd: int = 16  # of one address; beyond them, those without a whole request head make room for others
     refusals: int = 16  # connections beyond the caps that are told so at the same time, the others just end
     head_bytes: int = 32 * KIB  # a request line and header section; Apache 8, nginx 32
     target_bytes: int = 8 * KIB  # of it the request target; RFC 9110 4.1 asks for 8,000 at least
     fields: int = 100  # of a header section, and of a trailer section; the same as Apache
-    message_bytes: int = 1 * MIB  # one WebSocket message
+    message_bytes: int = 64 * KIB  # one WebSocket message from a client: what an acknowledgement may have
     streams: int = 100  # concurrent HTTP/2 streams of one connection (RFC 9113 6.5.2)
     stream_window_bytes: int = 1 * MIB  # an HTTP/2 stream whose body is being read; of more than 8 less, an equal share
     connection_requests: int = 10_000  # of an HTTP/2 connection until the client is asked for a new one

@@ -53,7 +53,8 @@ class Server:
         self._listeners = listeners
         self._limits = limits or Limits()
         self._service = Service.of(application, self._limits, origins)
-        self._door = Door(self._limits, self._service.counters, self._service.idle)
+        service = self._service
+        self._door = Door(self._limits, service.counters, service.idle, inside=service.connections)
         self._unfinished = Tally("a TLS handshake was not completed")
         self.certificates = CertificateKeeper(tls) if tls is not None else None
         """The certificate of the https listeners; somebody must run its `keep`."""

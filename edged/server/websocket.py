@@ -1,12 +1,12 @@
 """One WebSocket, over HTTP/1 or a stream of HTTP/2: ASGI on one side, frames on the other (RFC 6455, RFC 8441).
 
-What may live here: the session from its handshake to its end; the frames themselves are wsproto's. Strategy:
+What may live here: the session from its handshake to its end; frames are wsproto's and websocket_frames'. Strategy:
 the calling task reads, and holds the client back while the application does not take what came; who is silent
 is asked whether it is there. Invariants: nothing is read before the application has accepted; a violation of
-the protocol ends the session with a close frame and never leaves this file; compression is not negotiated, so
-that a small frame stays small; a message is bounded; other tasks have their turn every EVENTS_PER_TURN frames,
-however many of them come at once; an open session has no idle limit, but every wait for its client has a
-deadline, and so has every closing one.
+the protocol ends the session with a close frame and never leaves this file; after that, and after the client's own
+close frame, nothing of what still comes is looked at or held; a message is bounded, compressed or not; other tasks have
+their turn every EVENTS_PER_TURN frames, however many of them come at once; an open session has no idle limit, but every
+wait for its client has a deadline, and so has every closing one.
 """
 
 import contextlib
@@ -30,13 +30,27 @@ from edged.server.http1_answer import AnswerError, Fields
 from edged.server.inbox import Inbox
 from edged.server.inbox import Message as ASGIMessage
 from edged.server.peer import Peer
-from edged.server.websocket_handshake import VERSION_FIELD, accept_fields, handshake_problem, websocket_scope
+from edged.server.websocket_deflate import Agreed, Inflating
+from edged.server.websocket_handshake import (
+    VERSION_FIELD,
+    HandshakeError,
+    accept_fields,
+    check_handshake,
+    websocket_scope,
+)
 from edged.server.websocket_message import Assembly, MessageTooBig
 from edged.server.wire import Disconnected
 from edged.telemetry.request import serving_request
 
 LOG = logging.getLogger("edged.server")
 EVENTS_PER_TURN = 64  # a millisecond; one read may hold 20,000 frames
+EXTENSIONS = b"sec-websocket-extensions"
+NO_ROOM = Problem(
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    detail="There are too many WebSockets at this moment.",
+    temporary=True,
+    retry_after=30,
+)
 REFUSED = Problem(status=HTTPStatus.FORBIDDEN, detail="The WebSocket was refused.")
 
 
@@ -51,6 +65,9 @@ class State(Enum):
 
 class Channel(Protocol):
     """What carries a session: a connection of HTTP/1, a stream of HTTP/2. Each raises Disconnected."""
+
+    def enter(self) -> bool:
+        """Whether there is room for a session; it is taken."""
 
     async def begin(self, status: int, fields: Fields) -> None:
         """Send the head of the answer, by which the session begins or is denied."""
@@ -83,17 +100,23 @@ class WebSocket(Exchange):
         self._begun = Assembly(service.limits.message_bytes)
         self._events = 0  # taken since other tasks had their turn
         self._failed = False
-        self._code = CloseReason.ABNORMAL_CLOSURE  # what the application is told
+        self.settled = False
+        """Whether the client has answered our close frame, after which it waits for nothing."""
+        self._agreed: Agreed | None = None  # of compression
+        self._code, self._reason = int(CloseReason.ABNORMAL_CLOSURE), ""  # what the application is told
 
     async def run(self) -> None:
         """Serve the session; returns when the application has, and the client has closed or had its time to."""
-        problem = handshake_problem(self._head)
-        if problem is not None:
+        try:
+            self._agreed = check_handshake(self._head)
+        except HandshakeError as error:
             with serving_request(self.request_id):
-                LOG.debug("refused a WebSocket: %s", problem.detail)
+                LOG.debug("refused a WebSocket: %s", error)
             with contextlib.suppress(Disconnected):
-                await self._answer(problem)
+                await self._answer(error.problem)
             return
+        if self._agreed is not None:
+            self._frames = Connection(ConnectionType.SERVER, [Inflating(self._limits.message_bytes)])
         self._inbox.put_nowait({"type": "websocket.connect"})
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._close_at_drain)
@@ -105,16 +128,21 @@ class WebSocket(Exchange):
             await self._done.wait()
             nursery.cancel_scope.cancel()
 
+    @property
+    def left_s(self) -> float:
+        """What the client still has of its time to close: all of it where no session began."""
+        patience_s = self._limits.linger_s
+        if not self._accepted.is_set():
+            return patience_s
+        return min(patience_s, max(0.0, self._reading.deadline - trio.current_time()))
+
     async def send(self, message: ASGIMessage) -> None:
         """ASGI's send; raises Disconnected when the session is over, AnswerError for what has no place in it."""
         if self._state is State.OVER:
             raise Disconnected("the WebSocket is closed")
         match self._state, message["type"]:
             case State.ASKED, "websocket.accept":
-                fields = accept_fields(self._head, message.get("subprotocol"), message.get("headers", ()))
-                await self._begin(self._accepting_status(), fields)
-                self._state = State.OPEN
-                self._accepted.set()
+                await self._accept(message.get("subprotocol"), message.get("headers", ()))
             case State.ASKED, "websocket.close":
                 await self._answer(REFUSED)
             case State.ASKED, "websocket.http.response.start":
@@ -124,11 +152,24 @@ class WebSocket(Exchange):
                 await self._deny(message.get("body", b""), more=message.get("more_body", False))
             case State.OPEN, "websocket.send":
                 octets, text = message.get("bytes"), message.get("text")
-                await self._write(TextMessage(text or "") if octets is None else BytesMessage(octets))
+                await self._write_message((text or "") if octets is None else octets)
             case State.OPEN, "websocket.close":
                 await self._close(int(message.get("code", CloseReason.NORMAL_CLOSURE)), message.get("reason"))
             case _, other:
                 raise AnswerError(f"a WebSocket has no message {other} now")
+
+    async def _accept(self, subprotocol: str | None, more: Fields) -> None:
+        """Begin the session; raises Disconnected where there is no room for it, and the client was told so."""
+        fields = accept_fields(self._head, subprotocol, more)
+        if not self._channel.enter():
+            self._service.tallies.refused.count()
+            await self._answer(NO_ROOM)
+            raise Disconnected("there is no room for another WebSocket")
+        if self._agreed is not None:
+            fields.append((EXTENSIONS, self._agreed.answer.encode()))
+        await self._begin(self._accepting_status(), fields)
+        self._state = State.OPEN
+        self._accepted.set()
 
     async def _serve(self) -> None:
         """Let the application run, and end in order what it leaves open."""
@@ -142,8 +183,7 @@ class WebSocket(Exchange):
                     await self._close(CloseReason.INTERNAL_ERROR)
         finally:
             self._done.set()
-            patience_s = self._limits.linger_s if self._accepted.is_set() else 0
-            self._reading.deadline = trio.current_time() + patience_s
+            self._limit(self._limits.linger_s if self._accepted.is_set() else 0)
 
     async def _follow(self) -> None:
         """Take what the client sends until it closes, breaks the protocol, or is gone."""
@@ -189,8 +229,11 @@ class WebSocket(Exchange):
                 await self._write(event.response())
             case CloseConnection(code=code) if self._frames.state is ConnectionState.OPEN:  # wsproto's word for a fault
                 await self._fail(CloseReason(code))
-            case CloseConnection(code=code):
-                self._code = CloseReason(code) if code in set(CloseReason) else CloseReason.NORMAL_CLOSURE
+            case CloseConnection() if self._frames.state is ConnectionState.LOCAL_CLOSING:  # another one, after ours
+                self._failed = True
+            case CloseConnection(code=code, reason=reason):
+                self._code, self._reason = int(code), reason or ""
+                self.settled = self._frames.state is ConnectionState.CLOSED
                 if self._frames.state is ConnectionState.REMOTE_CLOSING:
                     await self._write(event.response())
 
@@ -218,8 +261,12 @@ class WebSocket(Exchange):
     async def _close(self, code: int, reason: str | None = None) -> None:
         """Send the close frame; the client has its time to answer it."""
         self._state = State.OVER
-        self._reading.deadline = trio.current_time() + self._limits.linger_s
+        self._limit(self._limits.linger_s)
         await self._write(CloseConnection(code, reason))
+
+    def _limit(self, patience_s: float) -> None:
+        """Give the client its time to close, unless it runs already."""
+        self._reading.deadline = min(self._reading.deadline, trio.current_time() + patience_s)
 
     async def _close_at_drain(self) -> None:
         await self._service.drain.begun.wait()
@@ -237,6 +284,14 @@ class WebSocket(Exchange):
             except LocalProtocolError:
                 raise Disconnected("the WebSocket is closed") from None
             await self._channel.send(octets)
+
+    async def _write_message(self, message: str | bytes) -> None:
+        """Send one message; raises Disconnected."""
+        frame = self._service.frames.of(message, None if self._agreed is None else self._agreed.window_bits)
+        async with self._writing:
+            if self._frames.state is not ConnectionState.OPEN:
+                raise Disconnected("the WebSocket is closed")
+            await self._channel.send(frame.octets)
 
     async def _answer(self, problem: Problem) -> None:
         """Answer with a Status Report instead of a session."""
@@ -257,4 +312,4 @@ class WebSocket(Exchange):
         return HTTPStatus.OK if self._head.version == "2" else HTTPStatus.SWITCHING_PROTOCOLS
 
     def _tell_end(self) -> None:
-        self._inbox.put_nowait({"type": "websocket.disconnect", "code": int(self._code)})
+        self._inbox.put_nowait({"type": "websocket.disconnect", "code": self._code, "reason": self._reason})

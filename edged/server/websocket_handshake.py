@@ -6,6 +6,7 @@ one; pure.
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 
@@ -15,21 +16,41 @@ from edged.http.problem import Problem
 from edged.server.exchange import Scope, scope_of
 from edged.server.head_gate import Head
 from edged.server.http1_answer import AnswerError
+from edged.server.http1_body import body_of
 from edged.server.peer import Peer
+from edged.server.websocket_deflate import Agreed, OfferError, agreed_of
 
 VERSION = b"13"
 VERSION_FIELD = (b"sec-websocket-version", VERSION)
 KEY_BYTES = 16
-MALFORMED = Problem(status=HTTPStatus.BAD_REQUEST, detail="This is not an opening handshake of WebSocket, version 13.")
+TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-def handshake_problem(head: Head) -> Problem | None:
-    """Why a request cannot become a session; None if it can."""
-    keys = _values(head, b"sec-websocket-key")
-    has_key = len(keys) == 1 and _is_key(keys[0])
-    if _values(head, b"sec-websocket-version") != [VERSION] or not (has_key or head.version == "2"):
-        return MALFORMED
-    return None
+class HandshakeError(Exception):
+    """A request that cannot become a session."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.problem = Problem(status=HTTPStatus.BAD_REQUEST, detail=detail)
+
+
+def check_handshake(head: Head) -> Agreed | None:
+    """Return what of compression was negotiated, None for nothing; raises HandshakeError (RFC 6455 4.2.1)."""
+    if _values(head, b"sec-websocket-version") != [VERSION]:
+        raise HandshakeError("A WebSocket is opened with Sec-WebSocket-Version: 13.")
+    if head.version != "2":
+        keys = _values(head, b"sec-websocket-key")
+        if len(keys) != 1 or not _is_key(keys[0]):
+            raise HandshakeError("A WebSocket is opened with one Sec-WebSocket-Key: 16 bytes in base64.")
+        if not body_of(head).complete:
+            raise HandshakeError("The request that opens a WebSocket has no body.")
+    offered = _offered(head)
+    if len(set(offered)) < len(offered) or not all(TOKEN.fullmatch(each) for each in offered):
+        raise HandshakeError("Sec-WebSocket-Protocol is a list of names, each of them once.")
+    try:
+        return agreed_of(_values(head, b"sec-websocket-extensions"))
+    except OfferError as error:
+        raise HandshakeError(f"Sec-WebSocket-Extensions cannot be read: {error}.") from error
 
 
 def accept_fields(
@@ -71,5 +92,10 @@ def _is_key(value: bytes) -> bool:
 
 
 def _subprotocols(head: Head) -> list[str]:
-    offered = b",".join(_values(head, b"sec-websocket-protocol")).split(b",")
-    return [each.strip().decode("ascii") for each in offered if each.strip() and each.isascii()]
+    return [each.decode("ascii") for each in _offered(head)]
+
+
+def _offered(head: Head) -> list[bytes]:
+    """The members of a list; empty ones are allowed in it (RFC 9110 5.6.1)."""
+    members = b",".join(_values(head, b"sec-websocket-protocol")).split(b",")
+    return [member for each in members if (member := each.strip(b" \t"))]

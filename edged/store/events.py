@@ -1,5 +1,8 @@
 """The event log: numbered without gaps, each event written in the transaction that makes it true (DESIGN §6)."""
 
+from collections.abc import Iterator
+from itertools import islice
+
 from edged.store.counters import FIRST_EVENT, NEXT_EVENT
 from edged.store.records import Event, unpack
 from edged.store.schema import EVENTS, MAX_EVENTS, read_u64, u64_key
@@ -20,24 +23,37 @@ def last_event(txn: Transaction) -> int:
     return txn.counter(NEXT_EVENT)
 
 
+def first_event(txn: Transaction) -> int:
+    """Return the number of the oldest event that is kept, or will be."""
+    return txn.counter(FIRST_EVENT) + 1
+
+
+def iter_events(txn: Transaction, after: int) -> Iterator[tuple[int, Event]]:
+    """Yield the events with numbers above `after`, oldest first; nothing is read that is not taken."""
+    for key, value in txn.rows(EVENTS, start=u64_key(after + 1)):
+        yield read_u64(key), unpack(Event, value)
+
+
 def read_events(txn: Transaction, after: int, limit: int) -> list[tuple[int, Event]]:
     """Return at most `limit` events with numbers above `after`, oldest first."""
-    found: list[tuple[int, Event]] = []
-    for key, value in txn.rows(EVENTS, start=u64_key(after + 1)):
-        if len(found) == limit:
-            break
-        found.append((read_u64(key), unpack(Event, value)))
-    return found
+    return list(islice(iter_events(txn, after), limit))
 
 
-def trim_events(txn: Transaction, before: float, *, limit: int = TRIM_EVENTS, keep: int = MAX_EVENTS) -> int:
-    """Delete at most `limit` events older than `before` (seconds since the epoch) or beyond `keep` rows."""
+def trim_events(
+    txn: Transaction, before: float, *, limit: int = TRIM_EVENTS, keep: int = MAX_EVENTS, step: int = 1
+) -> int:
+    """Delete at most `limit` events older than `before` (seconds since the epoch) or beyond `keep` rows.
+
+    The last one is one whose number is a multiple of `step`: what is told together is then not cut.
+    """
     surplus = txn.count(EVENTS) - keep
     doomed: list[bytes] = []
     for key, value in txn.rows(EVENTS):
         if len(doomed) == limit or (len(doomed) >= surplus and unpack(Event, value).time >= before):
             break
         doomed.append(bytes(key))
+    while doomed and read_u64(doomed[-1]) % step:
+        doomed.pop()
     for number in doomed:
         txn.delete(EVENTS, number)
     txn.add(FIRST_EVENT, len(doomed))

@@ -65,4 +65,5 @@ def test_a_limit_is_shown_with_its_unit(value: float, unit: Unit, shown: str) ->
 def test_a_trusted_proxy_may_take_all_connections() -> None:
     proxied = parse('[origin]\ntrusted_proxies = ["192.0.2.5"]\n', {})
     assert server_limits(proxied).connections_per_address == DEFAULT.connections
+    assert server_limits(proxied).websockets_per_address == DEFAULT.websockets
     assert server_limits(parse("", {})) == DEFAULT

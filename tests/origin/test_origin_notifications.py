@@ -1,25 +1,33 @@
 """Notification connections over real WebSockets (PS3.18 8.10, DICOM.md §7)."""
 
+import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from pathlib import Path
 
+import h2.events
 import pytest
 import trio
+import wsproto.connection
+import wsproto.events
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
-from edged.dicomweb.data_set import DataSet
-from edged.dicomweb.event_report import EventKind
+from edged.dicomweb.close_reason import CloseCode
+from edged.dicomweb.event_report import EVENT_SOP_CLASS_UID, EventKind
 from edged.origin.application import Application
-from edged.origin.notifications import CloseCode, NotificationConnection
-from edged.services.notifications import NotificationService, Place
+from edged.origin.notifications import NotificationConnection
+from edged.services.event_reports import Report, View
+from edged.services.notifications import NotificationService, Position
+from edged.store.commitments import purge_request
 from edged.store.errors import StoreFailed
 from edged.store.records import DeliveryState
 from edged.telemetry.conditions import Severity
-from tests.support.box_kit import Box
+from tests.support.box_kit import Box, opened_box
 from tests.support.commitment_kit import JSON, moved, sop_form
 from tests.support.http_client import connected
-from tests.support.server_kit import Running, serving
+from tests.support.server_kit import Running, http2, serving
 from tests.support.stow_kit import MULTIPART, json_report, made, multipart, named
 
 ONE, TWO = named(1), named(2)
@@ -59,11 +67,15 @@ def value(content: dict[str, dict[str, object]], tag: str) -> object:
 
 
 async def kinds(session: WebSocketConnection, count: int) -> list[object]:
-    """The kinds of the next reports, whose numbers follow one another."""
-    reports = [await report(session) for _ in range(count)]
-    numbers = [int(str(value(each, LAST))) for each in reports]
-    assert numbers == list(range(numbers[0], numbers[0] + count))
-    return [value(each, KIND) for each in reports]
+    """The kinds of the next `count` events, of reports that tell of all of them in their order."""
+    told, kinds = list[int](), list[object]()
+    while len(told) < count:
+        content = await report(session)
+        numbers = range(int(str(value(content, FIRST))), int(str(value(content, LAST))) + 1)
+        told += numbers
+        kinds += [value(content, KIND)] * len(numbers)
+    assert told == list(range(told[0], told[0] + count))
+    return kinds
 
 
 async def test_events_in_order_from_now_on(box: Box, running: Running) -> None:
@@ -114,10 +126,9 @@ async def test_a_commitment_result(box: Box, running: Running) -> None:
     [
         ([("Accept", "application/dicom+xml")], b"application/dicom+xml"),
         ([("Content-Type", "application/dicom+xml")], b"application/dicom+xml"),
-        ([("Accept", "*/*"), ("Content-Type", "application/dicom+xml")], b"application/dicom+json"),
+        ([("Accept", "*/*"), ("Content-Type", "application/dicom+xml")], b"application/dicom+xml"),
         ([("Content-Type", "text/html")], b"application/dicom+json"),
-        ([("Content-Type", "application/dicom")], b"application/dicom+json"),
-        ([("Accept", "application/dicom;q=1, application/dicom+xml;q=0.1")], b"application/dicom+xml"),
+        ([("Accept", "application/dicom;q=0.1, application/dicom+xml;q=1")], b"application/dicom+xml"),
     ],
 )
 async def test_the_form_of_the_reports(
@@ -139,7 +150,7 @@ async def test_the_form_of_the_reports(
         ("/studies", [], 405),
         ("/healthz", [], 400),
         ("/", [("Accept", "text/html")], 406),
-        ("/", [("Accept", "application/dicom")], 406),
+        ("/", [("Accept", "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50")], 406),
         ("/", [("Authorization", "Bearer unknown")], 401),
         ("/subscribers/monitor", [("X-Forwarded-For", "192.0.2.7")], 401),
     ],
@@ -199,21 +210,26 @@ class Failing(NotificationService):
 
     at_once = False
 
-    async def now(self) -> int:
+    async def extent(self) -> tuple[int, int]:
         if self.at_once:
             raise StoreFailed("a page of the file is damaged")
-        return await super().now()
+        return await super().extent()
 
-    async def follow(self, place: Place, after: int) -> AsyncGenerator[DataSet, None]:
-        async with aclosing(super().follow(place, after)) as reports:
-            async for each in reports:
+    async def follow(self, view: View, begin: Position) -> AsyncGenerator[tuple[Report | None, Position], None]:
+        async with aclosing(super().follow(view, begin)) as pages:
+            async for each in pages:
                 yield each
                 raise StoreFailed("a page of the file is damaged")
 
 
-async def test_a_store_that_fails_refuses_and_closes(box: Box) -> None:
-    service = Failing(box.store, box.bells)
-    sockets = {"openNotificationConnection": NotificationConnection(service, "EDGED")}
+async def test_a_store_that_fails_refuses_and_closes(box: Box, nursery: trio.Nursery) -> None:
+    service = Failing(box.store, box.bells, box.clock)
+    nursery.start_soon(service.keep)
+    sockets = {
+        "openNotificationConnection": NotificationConnection(
+            service, box.parts.subscribers, "EDGED", live=box.parts.live
+        )
+    }
     async with serving(Application(box.settings.origin, box.settings.access, {}, sockets=sockets)) as server:
         async with following(server) as session:
             await box.stow(made(ONE))
@@ -229,3 +245,40 @@ async def test_a_store_that_fails_refuses_and_closes(box: Box) -> None:
         [refused] = rejected.value.exceptions
         assert isinstance(refused, ConnectionRejected)
         assert refused.status_code == 503
+
+
+async def test_over_http2_the_form_is_said_too(tmp_path: Path) -> None:
+    """RFC 8441: the answer to CONNECT is 200 where that to Upgrade is 101."""
+    fields = {":protocol": b"websocket", "sec-websocket-version": b"13", "accept": b"application/dicom"}
+    fields["authorization"] = b"Bearer secret"
+    digest = hashlib.sha256(b"secret").hexdigest()
+    config = f'[[access.token]]\nname = "monitor"\nsha256 = "{digest}"\nroles = ["monitor", "store"]\n'
+    async with opened_box(tmp_path, config) as box, serving(box.application) as running, http2(running) as wire:
+        stream_id = await wire.request(b"/subscribers/two", b"CONNECT", end=False, **fields)
+        session = wsproto.connection.Connection(wsproto.connection.ConnectionType.CLIENT)
+        while not isinstance(event := await wire.next_event(), h2.events.ResponseReceived):
+            assert event is not None
+        answered = dict(event.headers)
+        assert (answered[b":status"], answered[b"content-type"]) == (b"200", b"application/dicom")
+        assert event.stream_id == stream_id
+        await box.stow(made(ONE))
+        message = None
+        while message is None:
+            if isinstance(event := await wire.next_event(), h2.events.DataReceived):
+                session.receive_data(event.data)
+            message = next(session.events(), None)
+        assert isinstance(message, wsproto.events.BytesMessage)
+        assert bytes(message.data[128:132]) == b"DICM"
+
+
+async def test_a_result_that_is_gone_is_not_told_as_one(box: Box, running: Running) -> None:
+    await box.stow(made(ONE))
+    await moved(box, ONE, DeliveryState.PARKED, reason=0x0122)
+    await box.ask("POST", "/commitment-requests/1.2.3.4", JSON, sop_form([ONE]))
+    await box.store.write(partial(purge_request, transaction_uid="1.2.3.4"))
+    async with following(running, "/?after=0&kinds=commitment-result") as session:
+        content = await report(session)
+    assert value(content, "00000002") == EVENT_SOP_CLASS_UID
+    assert (value(content, "00001002"), value(content, KIND)) == (13, "commitment-result-gone")
+    assert value(content, "00081195") == "1.2.3.4"
+    assert value(content, "00991005") == "0 committed, 1 failed; it is not kept any more"

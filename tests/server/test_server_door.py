@@ -78,7 +78,7 @@ def test_the_caps_hold_and_nothing_is_left(moves: list[tuple[str, bool]]) -> Non
     assert counters.open == sum(inside.values())
     for address in inside.elements():
         door.leave(address)
-    assert (counters.open, door._inside) == (0, {})
+    assert (counters.open, door._inside.total, door._inside.by_address) == (0, 0, {})
 
 
 class Kept:

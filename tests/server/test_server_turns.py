@@ -82,6 +82,9 @@ class Frames:
         self._octets = octets
         self.sent = b""
 
+    def enter(self) -> bool:
+        return True
+
     async def begin(self, status: int, fields: Fields) -> None:
         pass
 

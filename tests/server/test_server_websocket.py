@@ -31,7 +31,10 @@ async def connected(running: Running) -> AsyncIterator[trio_websocket.WebSocketC
 
 
 async def test_messages_of_both_kinds() -> None:
-    async with serving(sink) as running, connected(running) as session:
+    async with (
+        serving(sink, limits=Limits(message_bytes=200_000, linger_s=0.5)) as running,
+        connected(running) as session,
+    ):
         for message in ("text, é", b"octets", "", b"x" * 200_000):
             await session.send_message(message)
             assert await session.get_message() == message
@@ -135,16 +138,38 @@ async def test_a_wrong_handshake_is_refused(handshake: bytes) -> None:
         assert running.server.counters.failed == 0
 
 
-async def test_fields_that_are_not_ascii_do_no_harm() -> None:
-    async with serving(sink) as running, await running.open() as stream:
-        await stream.send_all(HANDSHAKE % b"Sec-WebSocket-Protocol: \xe9\r\nSec-WebSocket-Extensions: \xff\r\n")
-        assert b" 101 " in await stream.receive_some()
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Sec-WebSocket-Protocol: \xe9",
+        b"Sec-WebSocket-Protocol: a b",
+        b"Sec-WebSocket-Protocol: a, b\r\nSec-WebSocket-Protocol: a",
+        b"Sec-WebSocket-Extensions: \xff",
+        b"Sec-WebSocket-Extensions: a; =b",
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",  # a second one
+        b"Sec-WebSocket-Version: 13",
+        b"Content-Length: 5",
+        b"Transfer-Encoding: chunked",
+    ],
+)
+async def test_a_field_of_a_handshake_that_breaks_the_rules(field: bytes) -> None:
+    async with serving(sink) as running:
+        seen = await exchange_raw(running, HANDSHAKE % (field + b"\r\n"))
+        assert seen.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"\r\nsec-websocket-version: 13\r\n" in seen
+        assert running.server.counters.failed == 0
 
 
-async def test_compression_is_not_negotiated() -> None:
+@pytest.mark.parametrize(
+    "field", [b"Sec-WebSocket-Protocol: , a,", b"Sec-WebSocket-Extensions: x-of-mine; a=b", b"Content-Length: 0"]
+)
+async def test_what_is_allowed_of_a_handshake_and_not_known(field: bytes) -> None:
     async with serving(sink) as running, await running.open() as stream:
-        await stream.send_all(HANDSHAKE % b"Sec-WebSocket-Extensions: permessage-deflate\r\n")
-        assert b"extensions" not in (await stream.receive_some()).lower()
+        await stream.send_all(HANDSHAKE % (field + b"\r\n"))
+        seen = await stream.receive_some()
+        assert b" 101 " in seen
+        assert b"sec-websocket-protocol" not in seen
+        assert b"sec-websocket-extensions" not in seen
 
 
 async def test_a_message_that_is_too_large_ends_the_session() -> None:

@@ -247,3 +247,34 @@ async def test_many_messages_in_both_directions_keep_their_order() -> None:
                 frames.receive_data(bytes(await stream.receive_some()))
                 found += [bytes(each.data) for each in frames.events() if isinstance(each, wsproto.events.BytesMessage)]
         assert found == sent
+
+
+async def test_a_client_that_has_answered_the_close_is_not_waited_for() -> None:
+    limits = Limits(linger_s=600, drain_s=1200)
+    async with serving(sink, limits=limits) as running, await open_raw(running) as stream:
+        running.shutdown.set()
+        assert await stream.receive_some() == b"\x88\x02\x03\xe9"
+        await stream.send_all(b"\x88\x82\0\0\0\0\x03\xe9")
+        assert await read_all(stream) == b""
+        await running.ended.wait()
+
+
+@pytest.mark.parametrize(
+    ("octets", "code", "reason"),
+    [
+        (CLOSE_1000, 1000, ""),
+        (b"\x88\x80\0\0\0\0", 1005, ""),
+        (b"\x88\x86\0\0\0\0\x0f\xa2C308", 4002, "C308"),
+    ],
+)
+async def test_the_application_is_told_what_the_client_says_at_the_end(octets: bytes, code: int, reason: str) -> None:
+    ends = []
+
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        ends.append(await receive())
+
+    async with serving(app) as running:
+        await exchange_raw(running, HANDSHAKE + octets)
+    assert ends == [{"type": "websocket.disconnect", "code": code, "reason": reason}]
