@@ -16,6 +16,9 @@ from edged.app.tuning import Reread, keep_tuned
 from edged.config import ConfigError, Settings, contradictions_of_descriptors
 from edged.config.choices import ClientCertificate, Evidence
 from edged.http.origin_policy import OriginPolicy
+from edged.origin.admin_explain import Explain
+from edged.origin.admin_probe import Probe
+from edged.origin.admin_queue import ChangeQueue, ListQueue
 from edged.origin.application import Application, Handler
 from edged.origin.audit import Audit
 from edged.origin.commitment import CheckCommitment, RequestCommitment
@@ -28,16 +31,21 @@ from edged.services.bell import Bell, Bells
 from edged.services.commitment import CommitmentService
 from edged.services.commitment_asking import Inquiry
 from edged.services.conflicts import tell_conflicts
-from edged.services.destinations import Routes, left_behind, load_routes
+from edged.services.destinations import Routes, left_behind, load_routes, tell_left_behind
+from edged.services.explaining import Explaining
+from edged.services.explaining_study import ExplainingStudy
 from edged.services.filling import Filling
 from edged.services.journal import Journal
 from edged.services.notifications import NotificationService
+from edged.services.queue_values import Reach
+from edged.services.queueing import QueueService
 from edged.services.repair import Repairer
 from edged.services.retention import Retention
 from edged.services.routing import routing_for, without_required
 from edged.services.scrub import Scrub
 from edged.services.state import StateService
 from edged.services.store_instance import FrontDoor
+from edged.services.subscribers import Subscribers
 from edged.services.trimming import keep_trimmed
 from edged.store.budget import INTAKE_BYTES
 from edged.store.store import Store, open_store
@@ -46,6 +54,7 @@ from edged.telemetry.conditions import Conditions, Severity
 from edged.telemetry.live import Live
 from edged.upstream.destination import Surroundings
 from edged.upstream.forwarder import forward
+from edged.upstream.probe import Probes
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +74,10 @@ class Parts:
     filling: Filling
     surroundings: Surroundings
     commitment: CommitmentService
+    notifications: NotificationService
+    subscribers: Subscribers
     state: StateService
+    queueing: QueueService
     audit: Audit
 
     @property
@@ -99,7 +111,7 @@ async def serve(
         parts.live.watch_destinations(journal.destination_changed)
         store.failure.listen(partial(tell_failure, parts.conditions))
         _raise_standing(parts)
-        _raise_left_behind(parts, await store.read(left_behind))
+        tell_left_behind(parts.conditions, parts.routes, await store.read(left_behind))
         application = application_of(parts, handlers_of(parts))
         pages = OriginPolicy(settings.origin.cors)
         server = Server(application, _listeners(settings), tls=_tls(settings), limits=limits, origins=pages)
@@ -132,7 +144,8 @@ async def assemble(settings: Settings, store: Store, clock: Clock) -> Parts:
     door.max_instance_bytes = settings.origin.max_instance_bytes
     box = Surroundings(store, clock, live=live, conditions=conditions, bells=bells)
     box.reconcile = settings.store.reconcile
-    inquiry = Inquiry(box.witnesses, routes.required, clock, accepted=settings.commitment.accept_proof)
+    box.requester = settings.box.name
+    inquiry = Inquiry(box.witnesses, routing.required_of, clock, accepted=settings.commitment.accept_proof)
     return Parts(
         settings=settings,
         store=store,
@@ -145,6 +158,9 @@ async def assemble(settings: Settings, store: Store, clock: Clock) -> Parts:
         filling=Filling(store, clock, conditions, live=live),
         surroundings=box,
         commitment=CommitmentService(store, settings.commitment, clock, bells=bells, inquiry=inquiry),
+        notifications=NotificationService(store, bells, clock),
+        subscribers=Subscribers(store, clock, conditions),
+        queueing=QueueService(store, routes, clock, reach=Reach(conditions, bells, box.hands)),
         state=StateService(store, settings, routes, clock=clock, live=live),
         audit=Audit(settings.box.data_dir, settings.access, clock=clock, conditions=conditions),
     )
@@ -166,13 +182,33 @@ def handlers_of(parts: Parts) -> dict[str, Handler]:
         "health": health,
         "adminStatus": Status(parts.state, parts.conditions),
         "adminInstanceFile": StoredFile(store, parts.clock),
+        "adminExplain": _explain(parts),
+        "adminProbe": Probe(_probes(settings, parts)),
+        "adminQueue": ListQueue(parts.queueing),
+        "adminQueueAction": ChangeQueue(parts.queueing),
     }
+
+
+def _probes(settings: Settings, parts: Parts) -> Probes:
+    ids, hands = parts.routes.ids, parts.surroundings.hands
+
+    def passed(name: str) -> None:
+        if hand := hands.get(ids[name]):
+            hand.hasten()
+
+    return Probes(settings.destinations, parts.clock, parts.surroundings.connector, passed=passed)
+
+
+def _explain(parts: Parts) -> Explain:
+    store, routes, clock, hands = parts.store, parts.routes, parts.clock, parts.surroundings.hands
+    return Explain(Explaining(store, routes, clock, hands=hands), ExplainingStudy(store, routes, clock, hands=hands))
 
 
 def application_of(parts: Parts, handlers: Mapping[str, Handler]) -> Application:
     """Make the origin server's application."""
     settings = parts.settings
-    connection = NotificationConnection(NotificationService(parts.store, parts.bells), settings.box.ae_title)
+    ae_title, live = settings.box.ae_title, parts.live
+    connection = NotificationConnection(parts.notifications, parts.subscribers, ae_title, live=live)
     sockets = {"openNotificationConnection": connection, "openSubscriberConnection": connection}
     application = Application(settings.origin, settings.access, handlers, sockets=sockets, audit=parts.audit)
     application.base.control = control_socket(settings)
@@ -188,6 +224,7 @@ def _jobs(parts: Parts) -> list[Callable[[], Awaitable[None]]]:
         store.keep_swept,
         partial(keep_trimmed, store, clock, keep_s=settings.notifications.keep_s, memory=settings.commitment.memory),
         parts.commitment.keep_deciding,
+        parts.subscribers.keep,
     ]
     if settings.commitment.evidence is not Evidence.LOCAL:
         told, reprovers = parts.filling.drained, box.reprovers
@@ -198,6 +235,7 @@ def _jobs(parts: Parts) -> list[Callable[[], Awaitable[None]]]:
     return [
         parts.filling.keep,
         parts.audit.keep,
+        parts.notifications.keep,
         scrub.keep,
         scrub.keep_judging,
         store.keep_readers_checked,
@@ -247,13 +285,3 @@ def _raise_standing(parts: Parts) -> None:
     if which:
         hint = f"{which}: instances are kept and never let go by themselves."
         parts.conditions.raise_("no-required-destination", Severity.WARNING, hint)
-
-
-def _raise_left_behind(parts: Parts, queued: Mapping[str, int]) -> None:
-    for name in sorted(queued.keys() - parts.routes.ids.keys()):
-        parts.conditions.raise_(
-            f"destination-removed:{name}",
-            Severity.WARNING,
-            f"{queued[name]} instances wait for destination {name}, which is no longer in the settings. They are kept: "
-            "put it back.",
-        )

@@ -16,6 +16,7 @@ import sdnotify
 import trio
 
 from edged.app.box import Parts, control_socket, serve
+from edged.app.descriptors import allow_descriptors
 from edged.app.memory import keep_freed_memory
 from edged.app.tuning import Reread
 from edged.config import Settings
@@ -36,6 +37,7 @@ _PROBE = b"GET %s/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r
 async def run_daemon(settings: Settings, say: Callable[[str], None], *, reread: Reread | None = None) -> None:
     """Run a box until SIGTERM or SIGINT; `say` gets the lines that scripts wait for, `reread` the settings again."""
     keep_freed_memory()
+    allow_descriptors()
     notifier = sdnotify.SystemdNotifier()
     shutdown, reload = trio.Event(), Bell()
     async with trio.open_nursery() as nursery:

@@ -23,7 +23,7 @@ from edged.server.head_gate import MAX_LENGTH_DIGITS
 from edged.server.limits import DEFAULT, Limits
 from edged.store.budget import INTAKE_BYTES
 from edged.store.read_ahead import MOST_CHUNKS
-from edged.store.schema import CHUNK_BYTES, MAX_OPEN_REQUESTS
+from edged.store.schema import CHUNK_BYTES, MAX_KEPT_REFERENCES, MAX_OPEN_REQUESTS
 
 _SERVER: Final = MappingProxyType(
     {
@@ -44,6 +44,8 @@ _SERVER: Final = MappingProxyType(
         "connections": "A further one takes the place of an idle one, or see `crowd`; else it gets 503 if it is not "
         "TLS, and ends.",
         "connections_per_address": "For one address, as above; loopback and Unix sockets are exempt, all with a proxy.",
+        "websockets": "Sessions over HTTP/1.1, which are no longer among `connections`; a further one is answered 503.",
+        "websockets_per_address": "For one address, as above.",
         "leaving": "Beyond the caps, of connections that are ending to make room, first those of who has most.",
         "crowd": "Of an address with more, connections without a whole request head make room for others, if no "
         "idle one can.",
@@ -70,7 +72,9 @@ _SERVER: Final = MappingProxyType(
 def server_limits(settings: Settings) -> Limits:
     """Return the limits of the box's server; a trusted proxy is one address, through which all may come."""
     proxied = bool(settings.origin.trusted_proxies.networks)
-    return replace(DEFAULT, connections_per_address=DEFAULT.connections) if proxied else DEFAULT
+    if not proxied:
+        return DEFAULT
+    return replace(DEFAULT, connections_per_address=DEFAULT.connections, websockets_per_address=DEFAULT.websockets)
 
 
 def limits_of(settings: Settings, server: Limits | None = None) -> tuple[Limit, ...]:
@@ -137,6 +141,12 @@ def _of_payloads() -> tuple[Limit, ...]:
         Limit("document_depth", MAX_DEPTH, count, "A payload in JSON or XML with deeper sequences is answered 400."),
         Limit("references", MAX_REFERENCES, count, "A storage commitment request with more is answered 413."),
         Limit("open_requests", MAX_OPEN_REQUESTS, count, "While more commitment requests wait, a new one gets 503."),
+        Limit(
+            "kept_references",
+            MAX_KEPT_REFERENCES,
+            count,
+            "Of commitment requests and results, or 5 % of the store: the oldest results go first, then it is 503.",
+        ),
         Limit(
             "length_digits",
             MAX_LENGTH_DIGITS,

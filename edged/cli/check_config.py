@@ -3,14 +3,17 @@
 With `--explain FILE.dcm` it says instead what the routing rules would do with a file.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from edged.cli.explain_file import UnreadableFile, explain_file
 from edged.cli.settings import fail, settings_for
-from edged.config import Settings, remarks
+from edged.config import AuthKind, CredentialError, Settings, remarks
 from edged.services.routing import Source
+from edged.telemetry.clock import SystemClock
+from edged.upstream.jwt_bearer import SignedAssertion
 
 
 @click.command("check-config")
@@ -26,10 +29,22 @@ def command(file: Path, instance: Path | None, intake: str, *, sender: str, call
     settings = settings_for(file)
     for remark in remarks(settings):
         click.echo(f"note: {remark}", err=True)
+    if wrong := list(_unusable_keys(settings)):
+        fail(2, *(f"{file}: {problem}" for problem in wrong))
     if instance is None:
         _good(file, settings)
     else:
         _explain(settings, instance, Source(intake, sender=sender, called_ae=called_ae))
+
+
+def _unusable_keys(settings: Settings) -> Iterator[str]:
+    """Say which keys cannot sign; a daemon that finds one of them starts, tells so, and reads it again."""
+    for each in settings.destinations:
+        if each.auth.kind is AuthKind.JWT:
+            try:
+                SignedAssertion(each.auth, SystemClock()).request()
+            except CredentialError as error:
+                yield f"destination[{each.name}].auth: {error}"
 
 
 def _good(file: Path, settings: Settings) -> None:

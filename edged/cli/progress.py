@@ -1,11 +1,19 @@
-"""A bar over bytes on a terminal, with lines above it; lines alone elsewhere, and nothing for a program."""
+"""A bar over bytes or things on a terminal, with lines above it; lines alone elsewhere, and nothing for a program."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 
@@ -17,7 +25,7 @@ class Lines:
         click.echo(text)
 
     def advance(self, size: int) -> None:
-        """Take note of bytes that are done."""
+        """Take note of what is done, in bytes or things."""
 
 
 class Silence(Lines):
@@ -44,12 +52,13 @@ class Bar(Lines):
 
 
 @contextmanager
-def progress(description: str, total_bytes: int, *, silent: bool) -> Iterator[Lines]:
-    """Show how far something is while the block runs."""
+def progress(description: str, total: int, *, silent: bool, of_bytes: bool = True) -> Iterator[Lines]:
+    """Show how far something is while the block runs; `total` in bytes, or else in things."""
     console = Console(highlight=False)
     if silent or not console.is_terminal:
         yield Silence() if silent else Lines()
         return
-    columns = TextColumn("{task.description}"), BarColumn(None), DownloadColumn(), TimeRemainingColumn()
+    amount = DownloadColumn() if of_bytes else MofNCompleteColumn()
+    columns = TextColumn("{task.description}"), BarColumn(None), amount, TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True) as shown:
-        yield Bar(shown, shown.add_task(description, total=total_bytes))
+        yield Bar(shown, shown.add_task(description, total=total))

@@ -20,7 +20,7 @@ from edged.config.choices import (
     Transcode,
     Verify,
 )
-from edged.config.credentials import CredentialError, locate, missing_files, read_secret
+from edged.config.credentials import CredentialError, locate, missing_files, read_secret, read_secret_lines
 from edged.config.loading import ConfigError, default_settings, find, load, parse
 from edged.config.networks import Proxies
 from edged.config.rates import Rates, RateWindow
@@ -89,5 +89,6 @@ __all__ = [
     "missing_files",
     "parse",
     "read_secret",
+    "read_secret_lines",
     "remarks",
 ]

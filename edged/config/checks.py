@@ -14,7 +14,7 @@ from msgspec import structs
 
 from edged.config.binds import Scheme, parse_bind
 from edged.config.choices import AuthKind, ClientCertificate, Duplicate, Evidence, Exemption, Role
-from edged.config.settings import Destination, Settings
+from edged.config.settings import Auth, Destination, Settings
 
 
 def contradictions(settings: Settings, unclean: frozenset[str]) -> list[str]:
@@ -129,20 +129,26 @@ def _no_word_is_taken_back(settings: Settings) -> Iterator[str]:
         yield 'store.duplicate: "replace" would break what commitment.evidence = "local" promises; use "keep-both"'
 
 
+SERVICE_ACCOUNT_SUFFIX = ".json"
 _NEEDED: Mapping[AuthKind, frozenset[str]] = MappingProxyType(
     {
         AuthKind.NONE: frozenset(),
         AuthKind.BASIC: frozenset({"username", "password_file"}),
         AuthKind.BEARER: frozenset({"token_file"}),
         AuthKind.OAUTH2: frozenset({"token_url", "client_id", "client_secret_file"}),
-        AuthKind.JWT: frozenset({"token_url", "issuer", "key_file"}),
+        AuthKind.JWT: frozenset({"key_file"}),
         AuthKind.MTLS: frozenset(),
     }
 )
 _USEFUL: Mapping[AuthKind, frozenset[str]] = MappingProxyType(
     {
         AuthKind.OAUTH2: frozenset({"scope", "audience", "resource"}),
-        AuthKind.JWT: frozenset({"scope", "audience", "resource", "client_id", "subject", "key_id", "algorithm"}),
+        AuthKind.JWT: frozenset(
+            {
+                *("token_url", "issuer", "scope", "audience", "resource"),
+                *("client_id", "subject", "key_id", "algorithm"),
+            }
+        ),
     }
 )
 
@@ -156,10 +162,21 @@ def _auth(destination: Destination) -> Iterator[str]:
             yield f'{key}: must be given with kind = "{auth.kind}"'
         if key not in needed | useful and value is not None:
             yield f'{key}: has no meaning with kind = "{auth.kind}"'
+    yield from (f'{key}: must be given with kind = "{auth.kind}"' for key in _unsaid(auth))
     if auth.token_url is not None and not _keeps_to_itself(auth.token_url):
         yield "token_url: must be https; nobody may read what is told there"
     if auth.kind is AuthKind.MTLS and destination.tls.certificate is None:
         yield 'kind: "mtls" needs the certificate of [destination.tls]'
+
+
+def _unsaid(auth: Auth) -> Iterator[str]:
+    """What "jwt" needs unless a service account's key file (JSON) says it; a client is its own issuer."""
+    if auth.kind is not AuthKind.JWT or auth.key_file is None or auth.key_file.suffix == SERVICE_ACCOUNT_SUFFIX:
+        return
+    if auth.token_url is None:
+        yield "token_url"
+    if auth.issuer is None and auth.client_id is None:
+        yield "issuer"
 
 
 def _keeps_to_itself(url: str) -> bool:

@@ -33,11 +33,7 @@ def locate(value: object, env: Mapping[str, str]) -> Path:
 
 def read_secret(path: Path) -> str:
     """Read a password or token: one line, without its end of line; raises CredentialError."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LONGEST_SECRET_BYTES + 1)
-    except OSError as error:
-        raise CredentialError(f"{path}: {error.strerror}") from None
+    content = _content(path)
     try:
         secret = content.decode("ascii").rstrip("\r\n")
     except UnicodeDecodeError:
@@ -45,6 +41,23 @@ def read_secret(path: Path) -> str:
     if not secret or not secret.isprintable() or len(content) > _LONGEST_SECRET_BYTES:
         raise CredentialError(f"{path}: not one line of visible characters")
     return secret
+
+
+def read_secret_lines(path: Path) -> bytes:
+    """Read a secret of several lines, such as a private key; raises CredentialError."""
+    content = _content(path)
+    if len(content) > _LONGEST_SECRET_BYTES:
+        raise CredentialError(f"{path}: longer than {_LONGEST_SECRET_BYTES} bytes")
+    return content
+
+
+def _content(path: Path) -> bytes:
+    """Read a file, and of one that is too long one byte more than is allowed."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_LONGEST_SECRET_BYTES + 1)
+    except OSError as error:
+        raise CredentialError(f"{path}: {error.strerror}") from None
 
 
 def missing_files(settings: Settings) -> list[str]:

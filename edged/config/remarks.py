@@ -13,7 +13,7 @@ from edged.config.settings import Settings
 
 def remarks(settings: Settings) -> list[str]:
     """Return every remark on settings that can be used."""
-    return [*_anonymous(settings), *_paths(settings), *_costs(settings)]
+    return [*_anonymous(settings), *_paths(settings), *_costs(settings), *_nowhere(settings)]
 
 
 def _anonymous(settings: Settings) -> Iterator[str]:
@@ -37,3 +37,10 @@ def _costs(settings: Settings) -> Iterator[str]:
     if len({each.scrypt.cost for each in passwords}) > 1:
         cheap = min(passwords, key=lambda each: each.scrypt.cost).name
         yield f"access.password[{cheap}]: cheaper to check than others; make it anew with `edged token --password`"
+
+
+def _nowhere(settings: Settings) -> Iterator[str]:
+    """An empty list is allowed, for what is only to be kept, and easily left over from an edit."""
+    for each in settings.routes:
+        if each.to == ():
+            yield f"route[{each.name}].to: what it takes goes to no destination, and stays here until a person acts"

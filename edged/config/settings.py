@@ -163,6 +163,7 @@ class Destination(Struct, frozen=True, kw_only=True):
     parallel: Annotated[int, Key("parallel", values.whole(1, 64))] = 4
     commitment: Annotated[tuple[Proof, ...], Key("commitment", values.choices(Proof, least=1))] = (Proof.DICOMWEB,)
     commitment_instances: Annotated[int, Key("commitment_instances", values.whole(1, 20_000))] = 500
+    notifications: Annotated[str, Key("notifications", values.notifications)] = "auto"
     required: Annotated[bool, Key("required", values.boolean)] = True
     visible_within_s: Annotated[float, Key("visible_within", read_duration)] = 15 * MINUTE
     rate: Annotated[Rates, Key("rate", rates)] = ()

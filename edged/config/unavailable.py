@@ -20,12 +20,6 @@ class Unavailable:
 ROWS = (
     Unavailable("access.plain_off_loopback", "dimse"),
     Unavailable("destination.commitment", "dimse"),
-    # verification, transfer syntaxes
-    Unavailable("destination.transcode", "explicit"),
-    # proving again what is committed
-    Unavailable("store.reconcile"),
-    # credentials, routing
-    Unavailable("destination.auth.kind", "jwt"),
     # the other ways in
     Unavailable("intake.serial"),
     Unavailable("intake.folder"),

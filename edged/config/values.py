@@ -137,6 +137,18 @@ def url(value: object) -> str:
     return value.rstrip("/")
 
 
+def notifications(value: object) -> str:
+    """Read "auto" or "off", or a URL, in which ws and wss are other words for http and https (RFC 6455 3)."""
+    if isinstance(value, str) and value in {"auto", "off"}:
+        return value
+    if isinstance(value, str) and value.startswith(("ws://", "wss://")):
+        return url(f"http{value[2:]}")
+    try:
+        return url(value)
+    except ValueError as error:
+        raise ValueError(f'write "auto", "off" or a URL: {error}') from None
+
+
 def optional_url(value: object) -> str | None:
     """Read a URL, or "" for none."""
     return None if value == "" else url(value)

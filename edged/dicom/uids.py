@@ -31,6 +31,21 @@ STORAGE_COMMITMENT_PUSH_MODEL: Final = "1.2.840.10008.1.20.1"
 STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE: Final = "1.2.840.10008.1.20.1.1"
 BASIC_TEXT_SR: Final = "1.2.840.10008.5.1.4.1.1.88.11"
 
+COMPRESSED_THAT_CAN_BE_UNDONE: Final = frozenset(
+    {
+        "1.2.840.10008.1.2.4.50",  # JPEG baseline
+        "1.2.840.10008.1.2.4.51",  # JPEG extended
+        "1.2.840.10008.1.2.4.57",  # JPEG lossless, any predictor
+        "1.2.840.10008.1.2.4.70",  # JPEG lossless, first-order prediction
+        "1.2.840.10008.1.2.4.80",  # JPEG-LS lossless
+        "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
+        "1.2.840.10008.1.2.4.90",  # JPEG 2000 lossless
+        "1.2.840.10008.1.2.4.91",  # JPEG 2000
+        "1.2.840.10008.1.2.5",  # RLE
+    }
+)
+"""The transfer syntaxes that can be undone."""
+
 IMPLEMENTATION_CLASS_UID: Final = "2.25.234728649022361063139146932721446220688"
 IMPLEMENTATION_VERSION_NAME: Final = "EDGED_1"
 

@@ -111,6 +111,11 @@ def commitment_request(references: Iterable[tuple[str, str]]) -> DataSet:
     return REFERENCED_SOP_SEQUENCE.of(*(reference(*pair) for pair in references))
 
 
+def commitment_request_by_study(references: Iterable[Reference]) -> DataSet:
+    """Return a request in the Study form for references that name study and series. Source: PS3.18 J.1."""
+    return REFERENCED_STUDY_SEQUENCE.of(*_study_items(references, {}))
+
+
 def commitment_response(request: CommitmentRequest, failed: Mapping[str, FailureReason]) -> DataSet:
     """Return the response in the request's form; what is not in `failed` is committed.
 

@@ -59,9 +59,11 @@ NUMBER_OF_STUDY_RELATED_INSTANCES: Final = Element("00201208", "IS", "NumberOfSt
 PRIVATE_CREATOR: Final = Element("00990010", "LO")
 LAST_EVENT_NUMBER: Final = Element("00991001", "UV")
 FIRST_EVENT_NUMBER: Final = Element("00991002", "UV")
-EVENT_KIND: Final = Element("00991003", "CS")
-EVENT_SUBJECT: Final = Element("00991004", "LO")
+EVENT_KIND: Final = Element("00991003", "LO")
+EVENT_SUBJECT: Final = Element("00991004", "UC")
 EVENT_TEXT: Final = Element("00991005", "LT")
+RESUME_NUMBER: Final = Element("00991006", "UV")
+EVENT_TIME: Final = Element("00991007", "DT")
 
 KEYWORDS: Final = {
     element.tag: element.keyword

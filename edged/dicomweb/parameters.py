@@ -9,10 +9,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from edged.dicomweb import dictionary as element
 from edged.http.content_coding import Coding
 
 _CHARSETS: Final = ("utf-8",)  # what answers are written in: PS3.18 8.8.5
 _CODINGS: Final = tuple(coding.value for coding in Coding if coding is not Coding.IDENTITY)
+
+
+MATCHED_OF_EVENTS: Final = (
+    element.STUDY_INSTANCE_UID,
+    element.SERIES_INSTANCE_UID,
+    element.SOP_INSTANCE_UID,
+    element.SOP_CLASS_UID,
+    element.TRANSACTION_UID,
+)
+"""Attributes by which events are chosen."""
 
 
 class Style(StrEnum):
@@ -130,14 +141,57 @@ TAGGED: Final = (IF_MATCH, IF_NONE_MATCH)
 RANGED: Final = (RANGE, IF_RANGE)
 """Source: RFC 9110 14.2, 13.1.5; PS3.18 8.6."""
 
+_EVENTS: Final = (
+    Parameter(name="after", style=Style.QUERY, description="Events after this number.", type=Type.COUNT),
+    Parameter(name="kinds", style=Style.QUERY, description="Kinds of events.", repeating=True),
+    Parameter(
+        name="granularity",
+        style=Style.QUERY,
+        description="A report for each event, or for those of a study together.",
+        default="study",
+        options=("study", "instance"),
+    ),
+    Parameter(
+        name="acknowledge",
+        style=Style.QUERY,
+        description="Whether reports are acknowledged; without it found out.",
+        options=("yes", "no"),
+    ),
+    Parameter(name="destination", style=Style.QUERY, description="Names of destinations.", repeating=True),
+    *(
+        Parameter(name=name, style=Style.QUERY, description="UIDs to match.", repeating=True)
+        for each in MATCHED_OF_EVENTS
+        for name in (each.keyword, each.tag)
+    ),
+)
+
 WEBSOCKET: Final = (
     Parameter(name="Upgrade", style=Style.HEADER, required=True, fixed="websocket"),
     Parameter(name="Connection", style=Style.HEADER, required=True, fixed="Upgrade"),
     Parameter(name="Sec-WebSocket-Version", style=Style.HEADER, required=True, fixed="13"),
     Parameter(name="Sec-WebSocket-Key", style=Style.HEADER, description="16 random bytes in Base64.", required=True),
     header("Origin", "Sent by browsers: one that the settings allow.", Type.URI),
+    ACCEPT_QUERY,
+    *_EVENTS,
 )
 """Of a WebSocket's opening handshake over HTTP/1.1. Source: PS3.18 Table 8.10.4-1; RFC 6455 4.1."""
+
+_NAMES: Final = (
+    ("destination", "The name of a destination."),
+    ("study", "A Study Instance UID."),
+    ("uid", "SOP Instance UIDs, and conflict ids."),
+    ("state", "States of entries."),
+    ("after", "Where the page before ended."),
+    ("limit", "The most entries of a page."),
+)
+QUEUE: Final = tuple(Parameter(name=name, style=Style.QUERY, description=text) for name, text in _NAMES)
+"""Of a look at the queues."""
+
+PAGED: Final = (
+    Parameter(name="offset", style=Style.QUERY, description="How many entries to pass over.", type=Type.COUNT),
+    Parameter(name="limit", style=Style.QUERY, description="The most entries of a page.", type=Type.COUNT),
+)
+"""Of a look at a study."""
 
 ETAG: Final = header("ETag", "A strong entity tag of the representation.")
 LAST_MODIFIED: Final = header("Last-Modified", "When the representation was stored.")

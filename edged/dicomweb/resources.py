@@ -21,6 +21,7 @@ _DICOM: Final = (_DICOM_PARTS, "application/dicom")
 _REPORTS: Final = tuple(str(media_type) for media_type in OFFERED)
 _WADL: Final = "application/vnd.sun.wadl+xml"
 _JSON: Final = "application/json"
+_EVENT_REPORTS: Final = (str(DICOM_JSON), str(DICOM_XML), _JSON, "application/dicom")
 
 _OPEN: Final = (
     HTTPStatus.BAD_REQUEST,
@@ -41,9 +42,10 @@ _STORE: Final = (
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 )
+_ADMIN: Final = (*_STORE, HTTPStatus.NOT_FOUND)
 _KEPT: Final = (*_ANY, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 _BYTES: Final = (*_KEPT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
-_SOCKET: Final = (*_ANY, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.UPGRADE_REQUIRED)
+_SOCKET: Final = (*_ANY, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.CONFLICT, HTTPStatus.UPGRADE_REQUIRED)
 _GET_ONLY: Final = frozenset(
     {HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}
 )
@@ -147,8 +149,8 @@ ROUTES: Final = (
         method="GET",
         template="/",
         roles=frozenset({Role.MONITOR, Role.ADMIN}),
-        description="Open Notification Connection by WebSocket: event reports from now on (PS3.18 8.10.4).",
-        offers=(str(DICOM_JSON), str(DICOM_XML)),
+        description="Open Notification Connection by WebSocket: event reports, from now on or after a number (8.10.4).",
+        offers=_EVENT_REPORTS,
         parameters=parameters.WEBSOCKET,
         success=(),
         bare=(HTTPStatus.SWITCHING_PROTOCOLS,),
@@ -160,8 +162,8 @@ ROUTES: Final = (
         method="GET",
         template="/subscribers/{requester}",
         roles=frozenset({Role.MONITOR, Role.ADMIN}),
-        description="Open Notification Connection under the name of a requester: event reports from now on.",
-        offers=(str(DICOM_JSON), str(DICOM_XML)),
+        description="Open Notification Connection under the name of a requester, which goes on where it was.",
+        offers=_EVENT_REPORTS,
         parameters=parameters.WEBSOCKET,
         success=(),
         bare=(HTTPStatus.SWITCHING_PROTOCOLS,),
@@ -263,6 +265,50 @@ ROUTES: Final = (
         success=(HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT),
         bare=(HTTPStatus.NOT_MODIFIED,),
         failure=_BYTES,
+        listed=False,
+    ),
+    Route(
+        name="adminQueue",
+        method="GET",
+        template="/admin/queue",
+        roles=frozenset({Role.ADMIN}),
+        description="What waits, and why: a page of the queues' entries.",
+        offers=(_JSON,),
+        parameters=parameters.QUEUE,
+        failure=(*_ANY, HTTPStatus.NOT_FOUND),
+        listed=False,
+    ),
+    Route(
+        name="adminQueueAction",
+        method="POST",
+        template="/admin/queue/{action}",
+        roles=frozenset({Role.ADMIN}),
+        description="A person's decision about entries of the queues, a step at a time.",
+        takes=(_JSON,),
+        offers=(_JSON,),
+        failure=_ADMIN,
+        listed=False,
+    ),
+    Route(
+        name="adminExplain",
+        method="GET",
+        template="/admin/explain/{uid}",
+        roles=frozenset({Role.ADMIN}),
+        description="All that is known of an instance, a conflict, a series or a study.",
+        offers=(_JSON,),
+        parameters=parameters.PAGED,
+        failure=(*_ANY, HTTPStatus.NOT_FOUND),
+        listed=False,
+    ),
+    Route(
+        name="adminProbe",
+        method="POST",
+        template="/admin/probe",
+        roles=frozenset({Role.ADMIN}),
+        description="Probes destinations step by step.",
+        takes=(_JSON,),
+        offers=(_JSON,),
+        failure=_ADMIN,
         listed=False,
     ),
 )

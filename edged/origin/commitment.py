@@ -47,9 +47,6 @@ TAKEN = frozenset(
         "multipart/related",
     }
 )
-LOOK_AGAIN_S = 10
-"""Retry-After of a 202: an uplink rarely proves anything faster."""
-
 _REFERENCE_MARKS = tuple(f"{quote}{REFERENCED_SOP_INSTANCE_UID.tag}{quote}".encode() for quote in "\"'")
 """What each reference of a request has once, in JSON and XML."""
 
@@ -141,7 +138,7 @@ def _stored(reference: Reference) -> StoredReference:
 async def _reply(service: CommitmentService, request: Request, asked: StoredRequest, *, media_type: MediaType) -> Reply:
     """Answer with the result of a request if it stands, written with room held for it; raises Refusal (410), NoRoom."""
     if not asked.answered:
-        return Reply(HTTPStatus.ACCEPTED, (("retry-after", str(LOOK_AGAIN_S)),))
+        return Reply(HTTPStatus.ACCEPTED, (("retry-after", str(service.look_again_s(asked))),))
     location = url_of(request.base_url, RESOURCE, **request.params)
     async with request.memory.alone(large=asked.count > LARGE) as do:
         references = await service.references(asked)

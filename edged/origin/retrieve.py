@@ -16,7 +16,7 @@ from edged.http.media_type import MediaType
 from edged.origin.exchange import Refusal, Reply, Request, refusal
 from edged.origin.payload import Part, Payload, multipart, single_part
 from edged.origin.payload_reply import reply_with
-from edged.services.notifications import INSTANCE
+from edged.services.event_reports import INSTANCE
 from edged.services.retrieve import StoredForm, WebForm, was_evicted
 from edged.store.instances import find_instance
 from edged.store.records import Instance

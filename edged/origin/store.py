@@ -31,6 +31,7 @@ from edged.origin.bodies import coding_refusal, pieces_of
 from edged.origin.exchange import Refusal, Reply, Request, refusal
 from edged.origin.forms import VARY, chosen_leniently
 from edged.origin.parts import DICOM, Parts, Result
+from edged.origin.provenance import client_of
 from edged.origin.room import LARGE
 from edged.services.filling import Filling
 from edged.services.routing import Source
@@ -105,7 +106,8 @@ class StoreTransaction:
     async def _store(self, request: Request, content_type: MediaType, reservation: Reservation) -> list[Result]:
         """Read the body; what was begun is brought to its end even if the request cannot be."""
         body = pieces_of(request, self._most_bytes(content_type))
-        source = Source(INTAKE, request.params.get("study"), sender=request.requester.name)
+        address = client_of(request, request.said)
+        source = Source(INTAKE, request.params.get("study"), sender=request.requester.name, address=address)
         parts = Parts(self._door, source, reservation)
         undecoded = None
         try:

@@ -7,7 +7,7 @@ the walk alone would do, so that an event that was missed costs time and nothing
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -20,9 +20,11 @@ from edged.services.bell import Bells
 from edged.services.commitment_asking import Inquiry
 from edged.services.commitment_judge import Grounds, Undecided, judge
 from edged.services.store_instance import Mender
+from edged.store.commit_memory import recall
 from edged.store.commitments import (
     add_request,
     decide,
+    most_references,
     open_requests,
     purge_request,
     purgeable,
@@ -40,11 +42,17 @@ from edged.store.transaction import Transaction
 from edged.telemetry.clock import Clock
 
 LOOK_AGAIN_S = 5.0
+SOONEST_S, LATEST_S, SHARE_OF_AGE = 10, 300, 0.05
+"""When somebody who waits may ask again: an uplink rarely proves anything faster; the longer it takes the more wait."""
+
 SLICE = 500
 """References that are judged in one transaction."""
 
+REQUEST_COSTS = 50
+"""To look at one request at all, beside its references, in these."""
+
 PAUSE_S = 0.05
-"""Between two slices of a walk, so that any number of open requests is a small load."""
+"""Between two slices of a walk, however many requests are in one, so that any number of them is a small load."""
 
 EVENTS = 1000
 _TELLING = frozenset({EventKind.RECEIVED, EventKind.COMMITTED, EventKind.PARKED, EventKind.EVICTED})
@@ -72,11 +80,12 @@ class CommitmentService:
     ) -> None:
         """`inquiry` asks the destinations; without it there is nobody to ask."""
         self.mender: Mender | None = None
-        self._inquiry = inquiry or Inquiry({}, (), clock, accepted=settings.accept_proof)
+        self._inquiry = inquiry or Inquiry({}, lambda _: frozenset(), clock, accepted=settings.accept_proof)
         self._store = store
         self._settings = settings
         self._clock = clock
         self._bells = bells
+        self._most_references = most_references(store.space.capacity)
 
     async def request(
         self, transaction_uid: str, wanted: tuple[Reference, ...], *, study_form: bool, digest: bytes
@@ -91,7 +100,7 @@ class CommitmentService:
             if read_request(txn, transaction_uid) is not None:
                 return None
             fresh = CommitmentRequest(number=0, study_form=study_form, received=now, count=0, digest=digest)
-            added = add_request(txn, transaction_uid, fresh, references=wanted)
+            added = add_request(txn, transaction_uid, fresh, references=wanted, most=self._most_references)
             decided, _ = _judged(txn, added, list(enumerate(wanted)), grounds=grounds, now=now)
             return decide(txn, transaction_uid, decided, now=now)
 
@@ -109,6 +118,11 @@ class CommitmentService:
         """Return the references of a request in its order; none once its result is no longer kept."""
         return await self._store.read(partial(references, number=request.number))
 
+    def look_again_s(self, request: CommitmentRequest) -> int:
+        """Return after how many seconds there may be a result of a request that has none."""
+        age_s = self._clock.wall() - request.received
+        return int(min(max(age_s * SHARE_OF_AGE, SOONEST_S), LATEST_S))
+
     async def keep_deciding(self) -> None:
         """Decide open requests as evidence comes in, purge old results; runs until cancelled."""
         after = await self._store.read(last_event)
@@ -121,18 +135,20 @@ class CommitmentService:
 
     async def decide_open(self) -> None:
         """Walk once over all open requests and decide what can be decided. Raises StoreError."""
+        looked_at = 0
         for transaction_uid in await self._store.read(open_requests):
-            first = 0
-            while True:
+            first: int | None = 0
+            while first is not None:
                 rows = await self._store.read(
                     partial(undecided, transaction_uid=transaction_uid, first=first, limit=SLICE)
                 )
                 if rows.found:
                     await self._decide(transaction_uid, rows.found)
-                if rows.next is None:
-                    break
                 first = rows.next
-                await trio.sleep(PAUSE_S)
+                looked_at += REQUEST_COSTS + len(rows.found)
+                if looked_at >= SLICE:
+                    looked_at = 0
+                    await trio.sleep(PAUSE_S)
 
     async def follow(self, after: int) -> int:
         """Decide what the events beyond `after` tell of; return the number of the last one. Raises StoreError."""
@@ -189,23 +205,24 @@ Rows = Sequence[tuple[int, Reference]]
 
 def _look(
     txn: Transaction, transaction_uid: str, rows: Rows, *, grounds: Grounds, now: float
-) -> tuple[Rows, list[Reference]]:
+) -> tuple[Rows, Mapping[Reference, frozenset[int]]]:
     request = read_request(txn, transaction_uid)
     if request is None or request.answered:
-        return (), []
+        return (), {}
     return _judged(txn, request, rows, grounds=grounds, now=now)
 
 
 def _judged(
     txn: Transaction, request: CommitmentRequest, rows: Rows, *, grounds: Grounds, now: float
-) -> tuple[Rows, list[Reference]]:
-    """Return what can be decided now, with its reasons, and what the destinations must be asked for."""
+) -> tuple[Rows, Mapping[Reference, frozenset[int]]]:
+    """Return what can be decided now, with its reasons, and what must be asked for, with who had committed to it."""
     denied = now >= request.received + grounds.settings.grace_s
-    decided, to_ask = [], []
+    decided, to_ask = [], {}
     for index, reference in rows:
         judged = judge(txn, reference, grounds, denied=denied)
         if judged is Undecided.TO_ASK:
-            to_ask.append(reference)
+            known = recall(txn, reference.sop_instance_uid)
+            to_ask[reference] = frozenset(known.proofs if known is not None else ())
         elif judged is not Undecided.WAITING:
             decided.append((index, structs.replace(reference, reason=int(judged))))
     return decided, to_ask

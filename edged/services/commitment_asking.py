@@ -1,13 +1,17 @@
 """Asking the required destinations about instances that the box knows nothing of, before it denies them (DICOM.md §6).
 
+Which those are: for what is remembered the ones that had committed to it, as far as they are still there; for the rest
+those of every way that the routing rules leave open to an instance of its class. An instance is committed when every
+destination that may have been required has it, and there is none when every way ends at one that denies it: words that
+deny weigh more than a proof from elsewhere. What lies between cannot be told.
+
 What is asked for is asked at most once a minute, a destination that does not answer not sooner either, however many
-requests name the instance and however often they are looked at; some questions are out at a time. Nothing of an answer
-is kept: whoever asked decides at once or asks again. Words that deny weigh more than a proof from elsewhere: an
-instance is committed when every required destination has it.
+requests name the instance and however often they are looked at. The destinations are asked at once, each of all that is
+wanted of it. Nothing of an answer is kept: whoever asked decides at once or asks again.
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import trio
 
@@ -19,40 +23,61 @@ from edged.store.records import Reference
 from edged.telemetry.clock import Clock
 
 AGAIN_S = 60.0
-AT_A_TIME = 4
 MOST_NOTES = 20_000
 """Questions whose last time is kept: beyond them the oldest is merely asked sooner again."""
 
+Ways = frozenset[frozenset[int]]
+"""What an instance may have required: a set of destinations, by their ids, for each way that it may have gone."""
+
 
 class Inquiry:
-    """Asks `required` destinations by their ids; those that do not run cannot be asked and are waited for."""
+    """Asks destinations by their ids; those that do not run cannot be asked and are waited for.
+
+    `required_of` tells the ways of an instance by its SOP Class (`Routing.required_of`).
+    """
 
     def __init__(
-        self, witnesses: Mapping[int, Witness], required: Collection[int], clock: Clock, *, accepted: Collection[Proof]
+        self,
+        witnesses: Mapping[int, Witness],
+        required_of: Callable[[str], Ways],
+        clock: Clock,
+        *,
+        accepted: Collection[Proof],
     ) -> None:
         self._witnesses = witnesses
-        self._required = required
+        self._required_of = required_of
         self._clock = clock
         self._accepted = accepted
         self._asked: OrderedDict[Reference, float] = OrderedDict()
         self._silent_until: dict[int, float] = {}
 
-    async def ask(self, references: Iterable[Reference]) -> dict[Reference, int]:
-        """Return what can be answered now, COMMITTED or the reason why not; of the others nothing."""
-        answers: dict[Reference, int] = {}
-        at_a_time = trio.CapacityLimiter(AT_A_TIME)
+    async def ask(self, references: Mapping[Reference, frozenset[int]]) -> dict[Reference, int]:
+        """Return what can be answered now, COMMITTED or the reason why not; of the others nothing.
 
-        async def one(reference: Reference) -> None:
-            async with at_a_time:
-                answer = await self._ask(reference)
-            if answer is not None:
-                answers[reference] = answer
+        With each reference come the destinations that are remembered to have committed to it.
+        """
+        ways = {reference: self._ways(reference, known) for reference, known in references.items()}
+        due = {reference: open_ways for reference, open_ways in ways.items() if self._may_ask(reference)}
+        said: dict[Reference, dict[int, Proof | Unproven]] = {reference: {} for reference in due}
+        wanted: dict[int, list[Reference]] = {}
+        for reference, open_ways in due.items():
+            for destination in frozenset[int]().union(*open_ways):
+                wanted.setdefault(destination, []).append(reference)
+
+        async def one(destination: int) -> None:
+            for reference, answer in (await self._ask_at(destination, wanted[destination])).items():
+                said[reference][destination] = answer
 
         async with trio.open_nursery() as nursery:
-            for reference in references:
-                if self._may_ask(reference):
-                    nursery.start_soon(one, reference)
-        return answers
+            for destination in wanted:
+                nursery.start_soon(one, destination)
+        answers = {reference: self._come_to(said[reference], open_ways) for reference, open_ways in due.items()}
+        return {reference: answer for reference, answer in answers.items() if answer is not None}
+
+    def _ways(self, reference: Reference, remembered: frozenset[int]) -> Ways:
+        ways = self._required_of(reference.sop_class_uid)
+        known = remembered.intersection(frozenset[int]().union(*ways))
+        return frozenset({known}) if known else ways
 
     def _may_ask(self, reference: Reference) -> bool:
         now = self._clock.monotonic()
@@ -64,24 +89,23 @@ class Inquiry:
             self._asked.popitem(last=False)
         return True
 
-    async def _ask(self, reference: Reference) -> int | None:
-        said = []
-        for destination in self._required:
-            answer = await self._ask_at(destination, reference)
-            if answer is Unproven.ABSENT:
-                return FailureReason.NO_SUCH_OBJECT_INSTANCE
-            said.append(answer)
-        if Unproven.UNANSWERED in said or Unproven.LATER in said:
-            return None
-        if not said:
+    def _come_to(self, said: Mapping[int, Proof | Unproven], ways: Ways) -> int | None:
+        if _is_denied(said, ways):
             return FailureReason.NO_SUCH_OBJECT_INSTANCE
-        return COMMITTED if all(each in self._accepted for each in said) else FailureReason.PROCESSING_FAILURE
+        if not {Unproven.UNANSWERED, Unproven.LATER}.isdisjoint(said.values()):
+            return None
+        return COMMITTED if all(each in self._accepted for each in said.values()) else FailureReason.PROCESSING_FAILURE
 
-    async def _ask_at(self, destination: int, reference: Reference) -> Proof | Unproven:
+    async def _ask_at(self, destination: int, references: Sequence[Reference]) -> Mapping[Reference, Proof | Unproven]:
+        answers: dict[Reference, Proof | Unproven] = dict.fromkeys(references, Unproven.UNANSWERED)
         witness = self._witnesses.get(destination)
-        if witness is None or self._clock.monotonic() < self._silent_until.get(destination, 0.0):
-            return Unproven.UNANSWERED
-        answer = await witness.ask(reference)
-        if answer is Unproven.UNANSWERED:
-            self._silent_until[destination] = self._clock.monotonic() + AGAIN_S
-        return answer
+        if witness is not None and self._clock.monotonic() >= self._silent_until.get(destination, 0.0):
+            answers |= await witness.ask(references)
+            if Unproven.UNANSWERED in answers.values():
+                self._silent_until[destination] = self._clock.monotonic() + AGAIN_S
+        return answers
+
+
+def _is_denied(said: Mapping[int, Proof | Unproven], ways: Ways) -> bool:
+    """Whether every way ends at a destination that has none; so does no way at all."""
+    return all(any(said.get(each) is Unproven.ABSENT for each in way) for way in ways)

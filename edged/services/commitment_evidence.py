@@ -3,6 +3,7 @@
 An answer is worth what its kind of proof is worth by the settings of today (DICOM.md §6).
 """
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -26,5 +27,5 @@ class Unproven(StrEnum):
 class Witness(Protocol):
     """One destination that can be asked."""
 
-    async def ask(self, reference: Reference) -> Proof | Unproven:
-        """Return the kind of proof that the destination gives for an instance; raises nothing that the peer did."""
+    async def ask(self, references: Sequence[Reference]) -> Mapping[Reference, Proof | Unproven]:
+        """Return for each instance the kind of proof that the destination gives; raises nothing that the peer did."""

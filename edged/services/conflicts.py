@@ -18,5 +18,6 @@ def tell_conflicts(store: Store, conditions: Conditions) -> None:
         CONFLICT,
         Severity.WARNING,
         f"Held, and not forwarded: {count}, each another data set under the SOP Instance UID of an instance that came "
-        "before it. The event log names them; edged export writes them beside the first ones, to be compared.",
+        "before it. `edged queue list --state conflict` names them, edged export writes them beside the first ones, to "
+        "be compared; release or discard each with `edged queue`.",
     )

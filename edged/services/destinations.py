@@ -3,7 +3,7 @@
 Ids are given by the store and last; a destination that left the settings keeps its id and its entries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edged.config import Destination
@@ -12,6 +12,9 @@ from edged.store.queue import destination_id, destination_names
 from edged.store.records import DeliveryState
 from edged.store.store import Store
 from edged.store.transaction import Transaction
+from edged.telemetry.conditions import Conditions, Severity
+
+REMOVED = "destination-removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +49,19 @@ def left_behind(txn: Transaction) -> dict[str, int]:
         for number, name in destination_names(txn).items()
     }
     return {name: count for name, count in counted.items() if count}
+
+
+def tell_left_behind(conditions: Conditions, routes: Routes, queued: Mapping[str, int]) -> None:
+    """Raise a condition for each destination that left the settings and still has entries, and clear it for others."""
+    left = {f"{REMOVED}:{name}": name for name in sorted(queued.keys() - routes.ids.keys())}
+    for condition in conditions.snapshot():
+        if condition.name.startswith(f"{REMOVED}:") and condition.name not in left:
+            conditions.clear(condition.name)
+    for full, name in left.items():
+        conditions.raise_(
+            full,
+            Severity.WARNING,
+            f"{queued[name]} instance{'s wait' if queued[name] != 1 else ' waits'} for destination {name}, which is no "
+            "longer in the settings. Nothing of it is lost: "
+            f"put it back, or `edged queue move --destination {name} --to OTHER`, or discard it.",
+        )

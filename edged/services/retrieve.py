@@ -19,6 +19,7 @@ from edged.dicom.uids import (
     is_uid,
 )
 from edged.http.ranges import ByteRange, Cutter, Piece, Section, Window
+from edged.store.read_ahead import Lane
 from edged.store.records import Instance, Remembered
 from edged.store.schema import CHUNK_BYTES, REMEMBERED, uid_key
 from edged.store.store import Store
@@ -29,11 +30,15 @@ _MADE_PLAIN = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN, DEFL
 
 @dataclass(frozen=True, slots=True)
 class StoredForm:
-    """One stored instance as it came in; `length` in bytes."""
+    """One stored instance as it came in; `length` in bytes, `lane` whose turns to read it uses.
+
+    What is read in somebody's turns is read in blocks of several chunks: it is sent on.
+    """
 
     store: Store
     number: int
     instance: Instance
+    lane: Lane | None = None
 
     @property
     def length(self) -> int:
@@ -60,7 +65,9 @@ class StoredForm:
         first = wanted.start // CHUNK_BYTES
         window = Window(wanted.start, wanted.stop)
         window.seek(first * CHUNK_BYTES)
-        async with aclosing(self.store.stream(self.number, wanted.stop, first=first)) as chunks:
+        blocks = self.lane is not None
+        stream = self.store.stream(self.number, wanted.stop, first=first, lane=self.lane, blocks=blocks)
+        async with aclosing(stream) as chunks:
             async for chunk in chunks:
                 view = window.feed(chunk)
                 if view is not None:
@@ -69,11 +76,12 @@ class StoredForm:
 
 @dataclass(frozen=True, slots=True)
 class WebForm:
-    """One stored instance in the form that leaves; `length` in bytes."""
+    """One stored instance in the form that leaves; `length` in bytes, `lane` whose turns to read it uses."""
 
     store: Store
     number: int
     instance: Instance
+    lane: Lane | None = None
 
     @property
     def length(self) -> int:
@@ -96,23 +104,28 @@ class WebForm:
         Raises InstanceGone when the store no longer has them all.
         """
         if self.instance.leaves_as_is:
-            source = StoredForm(self.store, self.number, self.instance).pieces(ranges)
+            source = self._stored.pieces(ranges)
         else:
             source = self._converted() if ranges is None else _cut(self._converted(), ranges)
         async with aclosing(source) as pieces:
             async for piece in pieces:
                 yield piece
 
+    @property
+    def _stored(self) -> StoredForm:
+        return StoredForm(self.store, self.number, self.instance, self.lane)
+
     async def _converted(self) -> AsyncGenerator[Piece, None]:
         converter = Converter(
             sop_class_uid=self.instance.sop_class_uid, sop_instance_uid=self.instance.sop_instance_uid
         )
-        async with aclosing(StoredForm(self.store, self.number, self.instance).pieces()) as pieces:
+        async with aclosing(self._stored.pieces()) as pieces:
             async for piece in pieces:
-                async with self.store.processor:
-                    converted = converter.feed(piece)
-                for each in converted:
-                    yield each
+                for start in range(0, len(piece), CHUNK_BYTES):
+                    async with self.store.processor:
+                        converted = converter.feed(piece[start : start + CHUNK_BYTES])
+                    for each in converted:
+                        yield each
         async with self.store.processor:
             converted = converter.finish()
         for each in converted:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from edged.config import Route
+from edged.config import Route, When
 from edged.config.rules import Patterns
 from edged.dicom.attributes import KEPT, texts_of
 from edged.services.destinations import Routes
@@ -20,13 +20,15 @@ from edged.services.destinations import Routes
 class Source:
     """Where an instance comes from: the intake's name, and the study that it must belong to, if one was named.
 
-    `sender` is the name of the credential or the calling AE title that it came with, `called_ae` the called one.
+    `sender` is the name of the credential or the calling AE title that it came with, `called_ae` the called one;
+    `address` is the peer's.
     """
 
     intake: str
     study_instance_uid: str | None = None
     sender: str = ""
     called_ae: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,12 @@ class Routing(Protocol):
     def route(self, arrived: Arrived) -> Routed:
         """Say where an instance goes; raises nothing, whatever the instance holds."""
 
+    def required_of(self, sop_class_uid: str) -> frozenset[frozenset[int]]:
+        """Return what an instance of which only the class is known may require: a set of destinations for each way.
+
+        A way without any is left out: what has gone it is never evicted (DESIGN §1.5).
+        """
+
 
 class Everywhere:
     """Every instance goes to every destination."""
@@ -66,6 +74,11 @@ class Everywhere:
         """As Routing."""
         del arrived
         return self._routed
+
+    def required_of(self, sop_class_uid: str) -> frozenset[frozenset[int]]:
+        """As Routing."""
+        del sop_class_uid
+        return _ways(self._routed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,18 @@ class ByRules:
         """As Routing."""
         fitting = (routed for rule, routed in self._rules if not any(misfits(rule, arrived)))
         return next(fitting, self._otherwise)
+
+    def required_of(self, sop_class_uid: str) -> frozenset[frozenset[int]]:
+        """As Routing: a rule that looks at more than the class may have held, and may not have."""
+        ways = []
+        for rule, routed in self._rules:
+            wanted = rule.when.sop_class
+            if wanted is not None and not _fits((sop_class_uid,), wanted):
+                continue
+            ways.append(routed)
+            if rule.when == When(sop_class=wanted):
+                return _ways(*ways)
+        return _ways(*ways, self._otherwise)
 
 
 def misfits(rule: Route, arrived: Arrived) -> Iterator[Misfit]:
@@ -127,6 +152,10 @@ def _routed(routes: Routes, rule: Route) -> Routed:
     chosen = routes.all if rule.to is None else tuple(routes.ids[name] for name in rule.to)
     required = tuple(number for number in routes.required if number in chosen)
     return Routed(chosen, required, urgent=rule.urgent, hold=rule.hold, rule=rule.name)
+
+
+def _ways(*ways: Routed) -> frozenset[frozenset[int]]:
+    return frozenset(frozenset(way.required) for way in ways if way.required)
 
 
 def _given(*texts: str) -> tuple[str, ...]:

@@ -160,6 +160,8 @@ class FrontDoor:
             required=routed.required,
             attributes=dict(scan.attributes),
             rule=routed.rule,
+            sender=source.sender,
+            address=source.address,
         )
 
     def _tell_inconsistent(self, scan: Scan, admitted: Admitted) -> None:

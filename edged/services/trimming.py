@@ -8,6 +8,7 @@ from functools import partial
 
 import trio
 
+from edged.services.event_windows import MOST_EVENTS
 from edged.store.commit_memory import TRIM_RECORDS, most_records, trim_memory
 from edged.store.errors import StoreError
 from edged.store.events import TRIM_EVENTS, trim_events
@@ -29,7 +30,7 @@ async def keep_trimmed(store: Store, clock: Clock, *, keep_s: float, memory: int
     while True:
         before = clock.wall() - keep_s if clock.trusted() else 0.0
         try:
-            while await store.write(partial(trim_events, before=before)) == TRIM_EVENTS:
+            while await store.write(partial(trim_events, before=before, step=MOST_EVENTS)) > TRIM_EVENTS - MOST_EVENTS:
                 pass
             while await store.write(trim_history) == TRIM_ENTRIES:
                 pass

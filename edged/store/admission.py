@@ -20,7 +20,7 @@ from edged.store.errors import StoreFull
 from edged.store.events import append_event
 from edged.store.eviction import Before, before_eviction
 from edged.store.instances import enter, instances_under, take_out
-from edged.store.queue import NOT_SENT, Start, drop_deliveries, enqueue, read_delivery
+from edged.store.queue import Start, drop_deliveries, enqueue, is_sent_nowhere
 from edged.store.records import Check, Event, Instance, Unowned, UnownedKind
 from edged.store.schema import UNOWNED, u64_key
 from edged.store.transaction import Transaction
@@ -91,7 +91,7 @@ def admit(
     first, present = held.addressed
     if duplicate is Duplicate.REFUSE:
         return Admitted(Outcome.DIFFERENT, first)
-    if duplicate is Duplicate.REPLACE and _is_sent_nowhere(txn, first, present):
+    if duplicate is Duplicate.REPLACE and is_sent_nowhere(txn, first, present):
         _give_up(txn, first, present, now=instance.received)
         # a worker may be sending the first at this moment, or its answer was lost: the archive may keep that one
         consistent = _store(txn, instance, tail, start=replace(start, check=Check.DIGEST))
@@ -142,11 +142,6 @@ def _require_earlier(txn: Transaction, tail: Tail) -> None:
     """What follows chunks that found no room must not find any either: then a part of the instance would be missing."""
     if tail.first and not has_chunk(txn, tail.number, tail.first - 1):
         raise StoreFull("the beginning of the instance found no room")
-
-
-def _is_sent_nowhere(txn: Transaction, number: int, instance: Instance) -> bool:
-    deliveries = (read_delivery(txn, number, destination) for destination in instance.destinations)
-    return all(delivery is None or delivery.state in NOT_SENT for delivery in deliveries)
 
 
 def _give_up(txn: Transaction, number: int, instance: Instance, *, now: float) -> None:

@@ -7,6 +7,7 @@ instance (`finder`).
 
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from itertools import islice
 
 import lmdb
 
@@ -18,6 +19,10 @@ from edged.store.transaction import Transaction
 
 READ_CHUNKS = 16
 """About 1 MiB a batch: one thread hop, well under a second of an open read transaction."""
+
+BLOCK_CHUNKS = 4
+"""Chunks that leave the store as one where whoever takes them sends them on: what a piece costs on its way does not
+depend on its size."""
 
 DELETE_CHUNKS = 256
 """About 16 MiB of pages a transaction."""
@@ -99,6 +104,12 @@ def view_chunks(txn: Transaction, number: int, *, first: int, count: int) -> Ite
 def read_chunks(txn: Transaction, number: int, *, first: int, count: int) -> list[bytes]:
     """Return copies of `count` chunks; raises InstanceGone and InstanceUnreadable."""
     return [bytes(chunk) for chunk in view_chunks(txn, number, first=first, count=count)]
+
+
+def read_blocks(txn: Transaction, number: int, *, first: int, count: int) -> list[bytes]:
+    """Return copies of `count` chunks, up to BLOCK_CHUNKS as one; raises InstanceGone and InstanceUnreadable."""
+    chunks = view_chunks(txn, number, first=first, count=count)
+    return [b"".join(islice(chunks, BLOCK_CHUNKS)) for _ in range(0, count, BLOCK_CHUNKS)]
 
 
 def stored_digest(txn: Transaction, number: int, instance: Instance) -> bytes:

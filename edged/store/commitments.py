@@ -20,6 +20,7 @@ from edged.store.schema import (
     ANSWERED,
     ASKS,
     GONE,
+    MAX_KEPT_REFERENCES,
     MAX_OPEN_REQUESTS,
     MAX_REQUESTS,
     OPEN_REQUESTS,
@@ -39,6 +40,12 @@ from edged.store.transaction import Transaction
 
 COMMITTED = 0
 """What `Reference.reason` holds for an instance that is committed to."""
+MOST_SHARE = 0.05
+"""Of the store's capacity, for references: it is there for instances."""
+REFERENCE_BYTES = 600
+"""What one reference takes with its place in the index, pages two thirds full."""
+LEAST_KEPT = 20_000
+"""References: one request of any size has room in the smallest store."""
 
 
 def read_request(txn: Transaction, transaction_uid: str) -> CommitmentRequest | None:
@@ -46,15 +53,31 @@ def read_request(txn: Transaction, transaction_uid: str) -> CommitmentRequest | 
     return txn.record(REQUESTS, uid_key(transaction_uid), CommitmentRequest)
 
 
+def most_references(capacity: int) -> int:
+    """Return how many references of requests and results are kept in a store of `capacity` bytes."""
+    return min(MAX_KEPT_REFERENCES, max(LEAST_KEPT, int(capacity * MOST_SHARE) // REFERENCE_BYTES))
+
+
 def add_request(
-    txn: Transaction, transaction_uid: str, request: CommitmentRequest, *, references: Sequence[Reference]
+    txn: Transaction,
+    transaction_uid: str,
+    request: CommitmentRequest,
+    *,
+    references: Sequence[Reference],
+    most: int = MAX_KEPT_REFERENCES,
 ) -> CommitmentRequest:
     """Write a new request with its references; its number is given here. The caller has looked for the UID.
 
-    Raises StoreFull while MAX_OPEN_REQUESTS wait for their result.
+    At most `most` references are kept: the oldest results go for a new request, what is open never. Raises StoreFull
+    when only open requests are left to go, and while MAX_OPEN_REQUESTS are.
     """
     if txn.count(OPEN_REQUESTS) >= MAX_OPEN_REQUESTS:
         raise StoreFull(f"{MAX_OPEN_REQUESTS} storage commitment requests are open")
+    while txn.count(REFERENCES) + len(references) > most:
+        oldest = txn.first(ANSWERED)
+        if oldest is None:
+            raise StoreFull(f"storage commitment requests for {txn.count(REFERENCES)} instances are open")
+        purge_request(txn, bytes(oldest[1]).decode())
     number = txn.add(NEXT_REQUEST, 1)
     numbered = structs.replace(request, number=number, count=len(references), left=len(references))
     txn.put_record(REQUESTS, uid_key(transaction_uid), numbered)

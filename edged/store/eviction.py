@@ -6,8 +6,9 @@ go, and it stands there only while it is proven. What is remembered never replac
 before it uploads again, and compare what is there where another data set had the UID before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from enum import Enum, auto
+from typing import NamedTuple
 
 from edged.dicomweb.event_report import EventKind
 from edged.store.chunks import Rest, delete_chunks
@@ -35,21 +36,59 @@ AT_ONCE = 32
 """Instances evicted in one transaction: small beside what intake writes in one."""
 
 
-def evict_oldest(txn: Transaction, *, committed_before: float, least_bytes: int, now: float) -> dict[int, int]:
-    """Evict the oldest committed instances; return their sizes in bytes by number, at most AT_ONCE of them.
+class Going(NamedTuple):
+    """An instance whose turn it is to go: its place in the order of eviction, and its size in bytes."""
+
+    committed_ms: int
+    number: int
+    size: int
+
+
+def next_to_go(
+    txn: Transaction, *, committed_before: float, least_bytes: int, spared: Container[int] = frozenset()
+) -> list[Going]:
+    """Return the oldest committed instances that are to go now, at most AT_ONCE, none of the `spared` numbers.
 
     Goes on while an instance was committed before `committed_before` (seconds since the epoch) or less than
-    `least_bytes` have been freed.
+    `least_bytes` would be freed.
     """
-    evicted: dict[int, int] = {}
-    while len(evicted) < AT_ONCE and (oldest := txn.first(EVICTABLE)) is not None:
-        committed_ms, number = read_moment_key(oldest[0])
-        size = read_u64(oldest[1])
-        if committed_ms >= committed_before * 1000 and sum(evicted.values()) >= least_bytes:
+    going: list[Going] = []
+    freed = 0
+    for key, value in txn.rows(EVICTABLE):
+        committed_ms, number = read_moment_key(key)
+        if len(going) == AT_ONCE or (committed_ms >= committed_before * 1000 and freed >= least_bytes):
             break
-        _evict(txn, number, now)
-        evicted[number] = size
+        if number not in spared:
+            going.append(Going(committed_ms, number, read_u64(value)))
+            freed += going[-1].size
+    return going
+
+
+def evict(txn: Transaction, going: Iterable[Going], *, now: float) -> dict[int, int]:
+    """Let go of instances that may still go as they stood in the order; return their sizes in bytes by number."""
+    evicted: dict[int, int] = {}
+    for each in going:
+        if txn.get(EVICTABLE, moment_key(each.committed_ms, each.number)) is not None:
+            _evict(txn, each.number, now)
+            evicted[each.number] = each.size
     return evicted
+
+
+def evict_oldest(txn: Transaction, *, committed_before: float, least_bytes: int, now: float) -> dict[int, int]:
+    """Let go of what `next_to_go` names."""
+    return evict(txn, next_to_go(txn, committed_before=committed_before, least_bytes=least_bytes), now=now)
+
+
+def let_go_by_hand(txn: Transaction, number: int, instance: Instance, *, now: float, text: str) -> None:
+    """Take out an instance that no destination keeps any more, because a person decided so; `text` says who and why.
+
+    What is remembered of it proves nothing; its chunks are left to the sweeper, since somebody may be reading them.
+    """
+    _remember(txn, number, instance, deliveries={}, now=now)
+    drop_deliveries(txn, number, instance)
+    take_out(txn, number, instance)
+    txn.put_record(UNOWNED, u64_key(number), Unowned(kind=UnownedKind.EVICTING, since=now))
+    append_event(txn, _evicted(number, instance, now, text=text))
 
 
 class Before(Enum):
@@ -118,7 +157,7 @@ def _remember(
     txn.put(REMEMBERED_ORDER, moment_key(int(now * 1000), number), key)
 
 
-def _evicted(number: int, instance: Instance, now: float) -> Event:
+def _evicted(number: int, instance: Instance, now: float, *, text: str = "") -> Event:
     return Event(
         kind=EventKind.EVICTED,
         time=now,
@@ -127,4 +166,5 @@ def _evicted(number: int, instance: Instance, now: float) -> Event:
         series_instance_uid=instance.series_instance_uid,
         sop_class_uid=instance.sop_class_uid,
         sop_instance_uid=instance.sop_instance_uid,
+        text=text,
     )

@@ -1,9 +1,12 @@
 """What happened to an instance and its record no longer tells: refusals, second tries, doubts, what people did.
 
 That it came, was sent and was committed to stands in its own records and is not written here, so that what goes well
-costs nothing. An entry belongs to an instance number: it stays when the instance is evicted, as long as the UID is
-remembered, and the oldest entries of all go when there are too many.
+costs nothing. What is said again and again is one entry that is counted. An entry belongs to an instance number: it
+stays when the instance is evicted, as long as the UID is remembered; the oldest entries of one instance, and of all, go
+when there are too many.
 """
+
+from msgspec import structs
 
 from edged.store.counters import NEXT_HISTORY
 from edged.store.instances import instances_under
@@ -24,6 +27,9 @@ from edged.store.transaction import Transaction
 MOST_TOLD = 1000
 """Entries of one instance that are told: the first of them."""
 
+MOST_OF_ONE = 200
+"""Entries kept of one instance: its latest."""
+
 TRIM_ENTRIES = 1000
 
 
@@ -32,6 +38,27 @@ def note(txn: Transaction, number: int, entry: HistoryEntry) -> None:
     serial = txn.add(NEXT_HISTORY, 1)
     txn.put_record(HISTORY, history_key(number, serial), entry)
     txn.put(HISTORY_ORDER, u64_key(serial), u64_key(number))
+    keys = [bytes(key) for key, _ in txn.rows(HISTORY, u64_key(number))]
+    for key in keys[:-MOST_OF_ONE]:
+        txn.delete(HISTORY, key)
+        txn.delete(HISTORY_ORDER, key[8:])
+
+
+def note_again(txn: Transaction, number: int, entry: HistoryEntry) -> None:
+    """As note, but what says the same as the instance's last entry is counted there."""
+    *_, last = ((None, b""), *txn.rows(HISTORY, u64_key(number)))
+    if last[0] is not None:
+        before = unpack(HistoryEntry, last[1])
+        if _said(before) == _said(entry):
+            until = max(entry.time, entry.until)
+            counted = structs.replace(before, times=before.times + entry.times, until=until)
+            txn.put_record(HISTORY, bytes(last[0]), counted)
+            return
+    note(txn, number, entry)
+
+
+def _said(entry: HistoryEntry) -> tuple[object, ...]:
+    return entry.what, entry.destination, entry.status, entry.reason, entry.text
 
 
 def history_of(txn: Transaction, sop_instance_uid: str) -> list[tuple[int, HistoryEntry]]:

@@ -5,6 +5,7 @@ only: it stands in no study and no series until somebody decides about it (DICOM
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 from msgspec import structs
 
@@ -53,6 +54,23 @@ def instances_of(txn: Transaction, study: str, series: str | None = None) -> Ite
     prefix = study_prefix(study) if series is None else study_prefix(study, series)
     for key, _ in txn.rows(BY_STUDY, prefix):
         yield number_at_end(key)
+
+
+def page_of(
+    txn: Transaction, study: str, series: str | None = None, *, after: bytes = b"", limit: int
+) -> list[tuple[bytes, int]]:
+    """Return some of a study's or a series' instances, as `instances_of`, those beyond `after`: places and numbers."""
+    prefix = study_prefix(study) if series is None else study_prefix(study, series)
+    rows = txn.rows(BY_STUDY, prefix, start=max(prefix, after + b"\0"))
+    return [(bytes(key), number_at_end(key)) for key, _ in islice(rows, limit)]
+
+
+def study_of(txn: Transaction, uid: str) -> tuple[str, str | None] | None:
+    """Return the study, or study and series, of which instances are stored under this UID."""
+    if txn.record(STUDIES, uid_key(uid), Study) is not None:
+        return uid, None
+    series = txn.record(SERIES, uid_key(uid), Series)
+    return None if series is None else (series.study_instance_uid, uid)
 
 
 def enter(txn: Transaction, number: int, instance: Instance) -> bool:

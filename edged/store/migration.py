@@ -80,4 +80,9 @@ def _undecided(txn: Transaction, number: int) -> Iterator[bytes]:
             yield waiting_key(reference.sop_instance_uid, number, index)
 
 
-_STEPS: Mapping[int, Callable[[Writing], None]] = MappingProxyType({1: _to_2})
+def _to_3(writing: Writing) -> None:
+    """Followers get a table, which is made when it is opened."""
+    del writing
+
+
+_STEPS: Mapping[int, Callable[[Writing], None]] = MappingProxyType({1: _to_2, 2: _to_3})

@@ -4,7 +4,7 @@ Every move is a compare-and-set on (instance, destination, state): a verdict tha
 dropped. Delivery, queue row, counters, eviction order, event and history change together.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from msgspec import structs
@@ -120,7 +120,8 @@ def enqueue(txn: Transaction, number: int, instance: Instance, *, start: Start) 
 def move(txn: Transaction, number: int, destination: int, *, expected: Container[DeliveryState], to: Delivery) -> bool:
     """Bring one delivery from one of the `expected` states to `to`; return False when it is in none of them.
 
-    Its urgency and `check` stay, and `resends` never falls but by `begin_anew`.
+    Its urgency and `check` stay, what is doubted stays so until it is committed, and `resends` never falls but by
+    `begin_anew`.
     """
     return _move(txn, (number, destination), expected=expected, to=to, anew=False)
 
@@ -141,7 +142,8 @@ def _move(
     if present is None or instance is None or present.state not in expected:
         return False
     resends = to.resends if anew else max(present.resends, to.resends)
-    to = structs.replace(to, urgency=present.urgency, check=present.check or to.check, resends=resends)
+    doubted = 0.0 if to.state is DeliveryState.COMMITTED else to.doubted or present.doubted
+    to = structs.replace(to, urgency=present.urgency, check=present.check or to.check, resends=resends, doubted=doubted)
     _count(txn, number, instance, by=-1)
     _take(txn, place, delivery=present, instance=instance)
     _put(txn, place, delivery=to, instance=instance)
@@ -174,6 +176,25 @@ def resize(txn: Transaction, number: int, *, before: Instance, after: Instance) 
         if delivery is not None:
             _take(txn, (number, destination), delivery=delivery, instance=before)
             _put(txn, (number, destination), delivery=delivery, instance=after)
+    _count(txn, number, after, by=1)
+
+
+def rearrange(
+    txn: Transaction, number: int, before: Instance, *, after: Instance, deliveries: Mapping[int, Delivery | None]
+) -> None:
+    """Give an instance other destinations: `deliveries` to be written, None for one to be taken away.
+
+    Only for what a person decided; writes neither event nor history.
+    """
+    _count(txn, number, before, by=-1)
+    for destination, delivery in deliveries.items():
+        present = read_delivery(txn, number, destination)
+        if present is not None:
+            _take(txn, (number, destination), delivery=present, instance=before)
+            txn.delete(DELIVERIES, delivery_key(number, destination))
+        if delivery is not None:
+            _put(txn, (number, destination), delivery=delivery, instance=after)
+    txn.put_record(INSTANCES, u64_key(number), after)
     _count(txn, number, after, by=1)
 
 
@@ -251,6 +272,12 @@ def standing_of(txn: Transaction, number: int, instance: Instance) -> Standing:
     return {DeliveryState.SENT: Standing.SENT, DeliveryState.COMMITTED: Standing.COMMITTED}.get(least, Standing.HELD)
 
 
+def is_sent_nowhere(txn: Transaction, number: int, instance: Instance) -> bool:
+    """Whether no destination has given evidence that it holds an instance."""
+    deliveries = (read_delivery(txn, number, destination) for destination in instance.destinations)
+    return all(delivery is None or delivery.state in NOT_SENT for delivery in deliveries)
+
+
 def is_evictable(txn: Transaction, number: int, instance: Instance) -> bool:
     """Whether an instance may be let go: each required destination has committed to it, and none keeps it parked or
     on hold, the optional ones included.
@@ -294,5 +321,5 @@ def _event(txn: Transaction, place: tuple[int, int], *, instance: Instance, to: 
         sop_class_uid=instance.sop_class_uid,
         sop_instance_uid=instance.sop_instance_uid,
         destination=destination_names(txn).get(destination, ""),
-        text=to.proof or to.evidence or to.text,
+        text=to.proof or ", ".join(filter(None, (to.evidence, to.answer if to.evidence else ""))) or to.text,
     )

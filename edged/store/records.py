@@ -81,6 +81,7 @@ class Instance(Record, frozen=True):
     `leaves_as_is`. `transfer_syntax_uid` is that of the stored data set.
     `body_offset` is where the body begins in the stored bytes, as their digest takes them (`dicom/digests.py`).
     `destinations` holds the ids fixed at admission, `required` those that gate eviction, `rule` names what chose them.
+    `sender` and `address` tell from whom it came to the `intake`, as far as is known.
     """
 
     sop_instance_uid: str
@@ -102,6 +103,8 @@ class Instance(Record, frozen=True):
     conflict: bool = False
     leaves_as_is: bool = True
     rule: str = ""
+    sender: str = ""
+    address: str = ""
 
 
 class Study(Record, frozen=True):
@@ -141,7 +144,8 @@ class Delivery(Record, frozen=True):
     `check` is the least that must be compared before it counts as sent: nothing beyond the answer, or the `digest`,
     because another data set may have been sent under its UID. `resends`: how often it was sent again because it was
     "stored" and not to be found. `answer` tells in words what decided, or in which form it left. `doubted` is since
-    when a commitment is doubted, 0 if it is not. `check` and `resends` outlast every move.
+    when a commitment is doubted, 0 if it is not. `transaction_uid` is that of the storage commitment request that
+    proved it. `check` and `resends` outlast every move.
     """
 
     state: DeliveryState
@@ -158,6 +162,7 @@ class Delivery(Record, frozen=True):
     resends: int = 0
     answer: str = ""
     doubted: float = 0.0
+    transaction_uid: str = ""
 
 
 class Queued(Record, frozen=True):
@@ -182,6 +187,32 @@ class Event(Record, frozen=True):
     destination: str = ""
     transaction_uid: str = ""
     text: str = ""
+
+
+class Subscriber(Record, frozen=True):
+    """A follower of the event log that has a name: how far it has come, whose it is, and what it said.
+
+    It has taken the events up to `after`, and of what it asked for then (`view`, a digest) `skip` reports of those up
+    to `until`. `owner` is the credential that it came with. `acknowledges`: it once did, so that what it does not
+    acknowledge is sent again; False: it was given the time to, and did not. `refused` reports it has refused; the last
+    time it said `refusal`. `refuses`: so it did with the latest one. `waited`: for so many seconds it had reports
+    and had acknowledged none yet, on connections that it closed itself. `choked`: so often it closed because of the
+    size of the report after its place.
+    """
+
+    after: int
+    since: float
+    seen: float
+    owner: str = ""
+    acknowledges: bool | None = None
+    until: int = 0
+    skip: int = 0
+    view: bytes = b""
+    refused: int = 0
+    refusal: str = ""
+    refuses: bool = False
+    waited: float = 0.0
+    choked: int = 0
 
 
 class CommitmentRequest(Record, frozen=True):
@@ -230,7 +261,11 @@ class CommitRecord(Record, frozen=True):
 
 
 class HistoryEntry(Record, frozen=True):
-    """One thing that happened to an instance; `status` is the HTTP status, `reason` the peer's DICOM code, if any."""
+    """One thing that happened to an instance; `status` is the HTTP status, `reason` the peer's DICOM code, if any.
+
+    `text` may be a peer's own words, without secrets; `batch` is the first of `times` that the same was said until
+    `until`, which is 0 for once.
+    """
 
     what: Happened
     time: float
@@ -239,6 +274,8 @@ class HistoryEntry(Record, frozen=True):
     status: int = 0
     reason: int | None = None
     text: str = ""
+    times: int = 1
+    until: float = 0.0
 
 
 class Ask(Record, frozen=True):

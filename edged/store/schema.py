@@ -8,7 +8,7 @@ unless a row says otherwise. Whoever changes a table changes this file, raises `
 import struct
 from dataclasses import dataclass
 
-VERSION = 2
+VERSION = 3
 
 CHUNK_BYTES = 65_520
 """With LMDB's 16-byte page header exactly 16 pages of 4 KiB: no page is shared, so churn does not fragment."""
@@ -182,6 +182,15 @@ HISTORY_ORDER = Table(
     since=2,
 )
 
+SUBSCRIBERS = Table(
+    "subscribers",
+    "name of a requester",
+    "records.Subscriber",
+    "1,000",
+    "where each one is in the event log that follows it under a name of its own",
+    since=3,
+)
+
 TABLES = (
     META,
     COUNTERS,
@@ -210,12 +219,16 @@ TABLES = (
     COMMITTED_MEMORY_ORDER,
     HISTORY,
     HISTORY_ORDER,
+    SUBSCRIBERS,
 )
 
 MAX_EVENTS = 1_000_000
 MAX_REQUESTS = 100_000
-MAX_OPEN_REQUESTS = 1_000
+MAX_OPEN_REQUESTS = 20_000
+MAX_KEPT_REFERENCES = 2_000_000
 MAX_HISTORY = 200_000
+MAX_SUBSCRIBERS = 1_000
+MAX_SUBSCRIBERS_OF_ONE = 250
 
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")

@@ -8,9 +8,8 @@ streamed is noted as a suspect, for whoever looks after what is damaged.
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import partial
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,13 +18,15 @@ import trio
 
 from edged.store.allocation import DiskRoom
 from edged.store.budget import INTAKE_BYTES, Budget
-from edged.store.chunks import READ_CHUNKS, Rest, chunk_count, read_chunks
+from edged.store.chunks import Rest, chunk_count
 from edged.store.counters import NEXT_INSTANCE
 from edged.store.environment import Environment, opened, owned
-from edged.store.errors import InstanceGone, StoreError
-from edged.store.read_ahead import ReadAhead
-from edged.store.schema import META
+from edged.store.errors import StoreError
+from edged.store.read_ahead import Lane, ReadAhead
+from edged.store.readers import Readers
+from edged.store.schema import META, UNOWNED
 from edged.store.space import Space
+from edged.store.streams import Streams
 from edged.store.sweeper import sweep
 from edged.store.transaction import Transaction
 from edged.store.writer import InlineWriter, ThreadWriter, Writer
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-READERS = 8
 CLOSE_WITHIN_S = 30.0
 READER_CHECK_S = 60.0
 
@@ -91,10 +91,11 @@ class Store:
         self._unowned = trio.Event()
         self._swept = trio.Event()
         self._sweeping = False
+        self._unswept = True
         self._environment = environment
-        self._inline = inline
         self._pinned: Counter[int] = Counter()
-        self._readers = trio.CapacityLimiter(READERS)
+        self._readers = Readers(environment.reading, inline=inline)
+        self._streams = Streams(self._readers, self.read_ahead, pinned=self.pinned, suspect=self.suspects.note)
         self._next_number = self.read_now(lambda txn: txn.counter(NEXT_INSTANCE)) + 1
 
     def new_number(self) -> int:
@@ -116,15 +117,11 @@ class Store:
 
     async def read(self, view: Callable[[Transaction], T]) -> T:
         """Return what `view` makes of a read transaction; it must copy what it keeps."""
-        if self._inline:
-            await trio.lowlevel.checkpoint()
-            return self.read_now(view)
-        return await trio.to_thread.run_sync(self.read_now, view, limiter=self._readers)
+        return await self._readers.read(view)
 
     def read_now(self, view: Callable[[Transaction], T]) -> T:
         """As read, in this thread: for what is small and surely in memory."""
-        with self._environment.reading() as txn:
-            return view(txn)
+        return self._readers.now(view)
 
     @contextmanager
     def pinned(self, number: int) -> Iterator[None]:
@@ -136,30 +133,32 @@ class Store:
             self._pinned[number] -= 1
             if not self._pinned[number]:
                 del self._pinned[number]
-                self._unowned.set()
+                if self._sweeping or self._unswept:  # it may be what the sweeper had to leave
+                    self._unowned.set()
 
     def busy(self, *, besides: int | None = None) -> bool:
         """Whether instances are arriving, or others than `besides` are being read."""
         return self.arriving > 0 or any(number != besides for number in self._pinned)
 
-    async def stream(self, number: int, size: int, *, first: int = 0) -> AsyncGenerator[bytes, None]:
+    def stream(
+        self, number: int, size: int, *, first: int = 0, lane: Lane | None = None, blocks: bool = False
+    ) -> AsyncGenerator[bytes, None]:
         """Yield the chunks of an instance that hold its first `size` bytes, from the `first` chunk on.
 
-        Raises InstanceGone and InstanceUnreadable, and makes the instance a suspect then.
+        `lane`: whose turns to read it uses; `blocks`: several chunks as one. Raises InstanceGone and
+        InstanceUnreadable, and makes the instance a suspect then.
         """
-        total = chunk_count(size)
-        with self.pinned(number), self.read_ahead.batch() as batch:
-            for index in range(first, total):
-                while (chunk := batch.take()) is None:
-                    batch.fill(await self._read_batch(number, index, min(READ_CHUNKS, total - index)))
-                yield chunk
+        return self._streams.stream(number, chunk_count(size), first=first, lane=lane, blocks=blocks)
 
-    async def _read_batch(self, number: int, first: int, count: int) -> list[bytes]:
-        try:
-            return await self.read(partial(read_chunks, number=number, first=first, count=count))
-        except InstanceGone:
-            self.suspects.note(number)
-            raise
+    def early(
+        self, sizes: Mapping[int, int], *, lane: Lane | None = None, blocks: bool = False
+    ) -> AbstractContextManager[None]:
+        """Begin to read the beginnings of instances that will be streamed soon, and forget them with the `with`.
+
+        `sizes`: the bytes of each that will be streamed, by number; `lane` and `blocks` as in `stream`.
+        """
+        totals = {number: chunk_count(size) for number, size in sizes.items()}
+        return self._streams.early(totals, lane=lane, blocks=blocks)
 
     async def keep_swept(self) -> None:
         """Work off `unowned` whenever there is something in it; runs until cancelled."""
@@ -167,6 +166,7 @@ class Store:
             self._unowned, self._sweeping = trio.Event(), True
             while await self._sweep_once():
                 pass
+            self._unswept = self.read_now(lambda txn: txn.count(UNOWNED)) > 0
             self._sweeping = False
             self._swept.set()
             self._swept = trio.Event()
@@ -195,6 +195,10 @@ class Store:
             await trio.sleep(READER_CHECK_S)
             self._environment.reader_check()
 
+    def close(self) -> None:
+        """End what reads; the writer is ended by whoever began it."""
+        self._readers.close()
+
     def stuck_s(self, now: float) -> float:
         """Return for how long the running write operation has run, in seconds of the monotonic clock `now`."""
         since = self.writer.busy_since if isinstance(self.writer, ThreadWriter) else None
@@ -217,6 +221,7 @@ async def open_store(
             return
         writer = ThreadWriter(environment)
         writer.start()
+        store = None
         try:
             store = Store(environment, writer, inline=False, intake_bytes=intake_bytes)
             with suppress(StoreError):  # it has been told as the failure, and what is there can be read
@@ -225,6 +230,8 @@ async def open_store(
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_WITHIN_S):
                 await writer.stop(CLOSE_WITHIN_S)
+            if store is not None:
+                store.close()
 
 
 def _note_opened(txn: Transaction) -> None:

@@ -57,8 +57,10 @@ class LastError(Struct, frozen=True, kw_only=True):
 class DestinationLive(Struct, frozen=True, kw_only=True):
     """One destination: `phase` tells where it fails now, `last_error` where it failed last.
 
-    `http` is the version that is spoken, with the reason; `workers` how many send at once; `rate_limit` the bytes per
-    second that it may be sent now, None for no bound; `proof` the kind of proof that serves now.
+    `http` is the version that is spoken, with the reason; `workers` how many send at once, None while unknown;
+    `rate_limit` the bytes per second that it may be sent now, None for no bound; `proof` the kind of proof that serves
+    now; `notifications` that its event stream is listened to ("listening"), that it has none ("not-offered"), or why it
+    is not; None while that is unknown, or where nobody wants to.
     """
 
     state: DestinationState
@@ -67,10 +69,11 @@ class DestinationLive(Struct, frozen=True, kw_only=True):
     rate: Rate = Rate()
     http: str | None = None
     http_reason: str = ""
-    workers: int = 0
+    workers: int | None = None
     rate_limit: float | None = None
     proof: str | None = None
     service: Service = Service.UNKNOWN
+    notifications: str | None = None
 
 
 class ListenersLive(Struct, frozen=True, kw_only=True):
@@ -86,6 +89,13 @@ class StoreLive(Struct, frozen=True, kw_only=True):
     hours_to_full: float | None = None
 
 
+class FollowersLive(Struct, frozen=True, kw_only=True):
+    """Who follows the event log now: how many in all, and the names of those that have one."""
+
+    connected: int = 0
+    names: frozenset[str] = frozenset()
+
+
 class Live:
     """The latest snapshots of one box."""
 
@@ -95,6 +105,8 @@ class Live:
         self._listeners = ListenersLive()
         self.store = StoreLive()
         """Replaced as a whole by whoever watches the store."""
+        self.followers = FollowersLive()
+        """Replaced as a whole by whoever serves them."""
         self._watchers: list[Callable[[str, DestinationLive], None]] = []
 
     def watch_destinations(self, watcher: Callable[[str, DestinationLive], None]) -> None:

@@ -4,18 +4,28 @@ Pure: notes and settings in, a context out. A credential that was refused has be
 possible (`asking`), so that a 401 is what it says.
 """
 
+from dataclasses import replace
+
+from edged.config.choices import Transcode
 from edged.upstream.batch import Batch
 from edged.upstream.destination import Destination
-from edged.upstream.verdict_values import Context, Kind
+from edged.upstream.leaving import may_transcode
+from edged.upstream.notes import Notebook
+from edged.upstream.stow import Form
+from edged.upstream.verdict_values import Context, History, Kind
 
 
-def context_of(batch: Batch, destination: Destination, *, url: str) -> Context:
-    """Return the context of a batch at a destination whose service is at `url`."""
+def context_of(batch: Batch, destination: Destination) -> Context:
+    """Return the context of a batch at a destination."""
     notebook, settings = destination.notebook, destination.settings
     return Context(
-        histories={uid: notebook.history(number) for uid, number in batch.numbers.items()},
+        histories={form.instance.sop_instance_uid: _history(form, notebook) for form in batch.forms},
         overrides={code: Kind(verdict.value) for code, verdict in settings.reasons.items()},
-        url=url,
-        refreshed=True,
+        may_transcode=settings.transcode is Transcode.EXPLICIT,
         batch_failures=max(notebook.of(number).failures for number in batch.numbers.values()),
     )
+
+
+def _history(form: Form, notebook: Notebook) -> History:
+    known = notebook.history(form.number)
+    return known if may_transcode(form.instance) else replace(known, transcoded=True)

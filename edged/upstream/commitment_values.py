@@ -26,6 +26,7 @@ class Next(StrEnum):
     REQUEST = "request"  # POST under the same Transaction UID
     CHECK = "check"  # GET under the same Transaction UID
     NEW_UID = "new-uid"  # POST under a new Transaction UID
+    REFORM = "reform"  # the same under the same Transaction UID in another form
     SMALLER = "smaller"  # the same in two requests, each under a new Transaction UID
     NOT_OFFERED = "not-offered"  # believed until the service is probed again
 
@@ -37,7 +38,7 @@ class Commitment(StrEnum):
     PENDING = "pending"  # not named: asked again under a new Transaction UID
     RESEND = "resend"  # not there: visibility first (DICOM.md 5), then sent again
     LATER = "later"  # asked again later under a new Transaction UID
-    NEW_UID = "new-uid"  # asked again at once under a new Transaction UID
+    NEW_UID = "new-uid"  # asked again under a new Transaction UID: at once, and later if that is said again
     PARK = "park"
 
 
@@ -58,7 +59,7 @@ class CommitmentReport:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentAnswer:
-    """A final HTTP answer to either transaction; text is for people only."""
+    """A final HTTP answer to either transaction; text is the peer's own words, for an instance's history only."""
 
     status: int
     report: CommitmentReport | None = None
@@ -67,8 +68,8 @@ class CommitmentAnswer:
 
     @property
     def summary(self) -> str:
-        """The answer in one line: its status and the beginning of its text."""
-        return summary(self.status, self.text)
+        """The answer in one line, in no words of the peer's."""
+        return summary(self.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,18 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """What is known of a transaction when an answer comes; requests counts its POSTs, this one included."""
+    """What is known of a transaction when an answer comes.
+
+    `requests` counts its POSTs, this one included; `forms` those in which it was not made yet; `refusals` the times in
+    a row, before this one, that its result check was refused.
+    """
 
     instances: Sequence[str]
     state: TransactionState = TransactionState.POSTING
     requests: int = 1
     new_uids: int = 0  # times in a row that these instances needed a new Transaction UID
+    forms: int = 0
+    refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from edged.upstream.commitment_values import (
 from edged.upstream.verdict_values import ConditionName, Row, one_line
 
 NEW_UIDS = 3  # Transaction UIDs in a row that may be found in use before the requests are paced
+REFUSED_CHECKS = 3  # refusals in a row of a result check before the request is made anew
 
 
 class _Meaning(StrEnum):
@@ -38,14 +39,20 @@ class _Meaning(StrEnum):
     ACCEPTED = "check after Retry-After"
     IN_USE = "new Transaction UID; after three in a row later, commitment-refused"
     FORGOTTEN = "request again under the same Transaction UID"
+    UNREADABLE = "once in each other form, what works is remembered; then later, commitment-refused"
     TOO_LARGE = "halves under new Transaction UIDs; a single one later, commitment-refused"
+    NOT_ACCEPTED = "once accepting each other media type, what works is remembered; then as anything else"
     NOT_OFFERED = "the service is not offered: believed until it is probed again; weakens no proof"
     NOT_NOW = "later, the same again, Retry-After honoured"
     UNKNOWN = "outcome unknown: check later under the same Transaction UID"
     UNAUTHORIZED = "later, the same again, auth-fault"
     REFUSED = "later, the same again, commitment-refused"
+    CHECK_REFUSED = (
+        "later, the same again, commitment-refused; after three in a row new Transaction UID, ever more rarely"
+    )
 
 
+_UNREADABLE = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 _ANY_SUCCESS = tuple(range(201, 300))
 _UNAUTHORIZED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED)
 _NOT_NOW = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -57,6 +64,7 @@ _REQUEST_TABLE: _Table = (
     ((HTTPStatus.OK,), "200", _Meaning.FINISHED),
     (_ANY_SUCCESS, "202, other 2xx", _Meaning.ACCEPTED),
     ((HTTPStatus.CONFLICT,), "409", _Meaning.IN_USE),
+    (_UNREADABLE, "400, 406, 415", _Meaning.UNREADABLE),
     ((HTTPStatus.REQUEST_ENTITY_TOO_LARGE,), "413", _Meaning.TOO_LARGE),
     (
         (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED),
@@ -71,12 +79,14 @@ _CHECK_TABLE: _Table = (
     ((HTTPStatus.OK,), "200", _Meaning.FINISHED),
     (_ANY_SUCCESS, "202, other 2xx", _Meaning.ACCEPTED),
     ((HTTPStatus.NOT_FOUND, HTTPStatus.GONE), "404, 410", _Meaning.FORGOTTEN),
+    ((HTTPStatus.NOT_ACCEPTABLE,), "406", _Meaning.NOT_ACCEPTED),
     ((HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED), "405, 501", _Meaning.NOT_OFFERED),
     (_UNAUTHORIZED, "401, 403, 407", _Meaning.UNAUTHORIZED),
     (_NOT_NOW, "429, 503", _Meaning.NOT_NOW),
     (_FAULTS, "408, other 5xx", _Meaning.UNKNOWN),
 )
 _TABLES = {Asked.REQUEST: _REQUEST_TABLE, Asked.RESULT_CHECK: _CHECK_TABLE}
+_ANYTHING_ELSE = {Asked.REQUEST: _Meaning.REFUSED, Asked.RESULT_CHECK: _Meaning.CHECK_REFUSED}
 
 REASON_TABLE: Mapping[int, Commitment] = MappingProxyType(
     {
@@ -96,12 +106,15 @@ _WHY: Mapping[_Meaning, str] = MappingProxyType(
         _Meaning.ACCEPTED: "the destination is still at it",
         _Meaning.IN_USE: "somebody else's, or ours with an outcome that is gone",
         _Meaning.FORGOTTEN: "nothing is known of it, or no longer",
+        _Meaning.UNREADABLE: "archives read not all of the forms that the Standard has",
         _Meaning.TOO_LARGE: "the list is too long",
+        _Meaning.NOT_ACCEPTED: "archives write not all of the forms that the Standard has",
         _Meaning.NOT_OFFERED: "a proxy's passing answer looks the same",
         _Meaning.NOT_NOW: "the destination speaks of itself",
         _Meaning.UNKNOWN: "it may have been acted upon",
         _Meaning.UNAUTHORIZED: "the credential lacks this right or has expired",
         _Meaning.REFUSED: "the request or the settings must change",
+        _Meaning.CHECK_REFUSED: "what it remembers of this UID may be what is wrong: it may answer another request",
     }
 )
 
@@ -122,6 +135,8 @@ def next_step(asked: Asked, answer: CommitmentAnswer | Lost, transaction: Transa
         case _Meaning.FORGOTTEN:
             paced = transaction.requests > 1
             return Step(Next.REQUEST, paced=paced, after_s=answer.retry_after_s, text=answer.summary)
+        case _Meaning.UNREADABLE | _Meaning.NOT_ACCEPTED if transaction.forms:
+            return Step(Next.REFORM, paced=False, text=answer.summary)
         case _Meaning.TOO_LARGE if len(transaction.instances) > 1:
             return Step(Next.SMALLER, paced=False, text=answer.summary)
         case _Meaning.NOT_OFFERED:
@@ -129,6 +144,9 @@ def next_step(asked: Asked, answer: CommitmentAnswer | Lost, transaction: Transa
         case _Meaning.UNKNOWN:
             after_s = answer.retry_after_s
             return Step(Next.CHECK, transaction.state, after_s=after_s, text=answer.summary)
+        case _Meaning.NOT_ACCEPTED | _Meaning.CHECK_REFUSED if transaction.refusals + 1 >= REFUSED_CHECKS:
+            condition = ConditionName.COMMITMENT_REFUSED
+            return Step(Next.NEW_UID, condition=condition, text=answer.summary)
         case _:
             return _the_same_again(asked, answer, transaction.state)
 
@@ -144,7 +162,7 @@ def commitment_rows() -> list[Row]:
         *(
             Row(f"{asked} {label}", meaning, _WHY[meaning])
             for asked, table in _TABLES.items()
-            for _, label, meaning in (*table, ((), "anything else", _Meaning.REFUSED))
+            for _, label, meaning in (*table, ((), "anything else", _ANYTHING_ELSE[asked]))
         ),
         Row("no answer to POST or GET", _Meaning.UNKNOWN, _WHY[_Meaning.UNKNOWN]),
         *(Row(f"{code:04X}H", kind, "PS3.3 C.14.1.1") for code, kind in REASON_TABLE.items()),
@@ -156,7 +174,7 @@ def commitment_rows() -> list[Row]:
 
 def _meaning(asked: Asked, status: int) -> _Meaning:
     rows = _TABLES[asked]
-    return next((meaning for statuses, _, meaning in rows if status in statuses), _Meaning.REFUSED)
+    return next((meaning for statuses, _, meaning in rows if status in statuses), _ANYTHING_ELSE[asked])
 
 
 def _judge(uid: str, report: CommitmentReport) -> CommitmentVerdict:

@@ -8,6 +8,7 @@ another study or series is none either.
 
 from enum import StrEnum
 
+from edged.dicom.uids import EXPLICIT_VR_LITTLE_ENDIAN
 from edged.dicomweb.data_set import DataSet, text_of
 from edged.services.retrieve import leaving_transfer_syntax
 from edged.store.records import Instance
@@ -43,6 +44,7 @@ class Finding(StrEnum):
     ABSENT = "absent"
     UNKNOWN = "unknown"  # it answered, and the answer says nothing of the instance
     SILENT = "silent"  # no answer was had
+    RECODED = "recoded"  # it gives back other pixel data, compressed in another way: nothing to compare
 
 
 class Purpose(StrEnum):
@@ -50,6 +52,7 @@ class Purpose(StrEnum):
 
     VERIFY = "verify"  # it said that it has one under this UID: an archive may have compressed what it keeps
     PROOF = "proof"  # that it keeps what left: then also in the transfer syntax that it left in
+    EITHER = "either"  # the same, of what may have left decompressed
 
 
 def compare(found: DataSet, instance: Instance, purpose: Purpose = Purpose.PROOF) -> Finding:
@@ -69,14 +72,20 @@ def compare(found: DataSet, instance: Instance, purpose: Purpose = Purpose.PROOF
 def _differs(found: DataSet, instance: Instance, purpose: Purpose) -> bool:
     if text_of(found, _SOP_CLASS) not in {"", instance.sop_class_uid}:
         return True
-    syntaxes = _texts(found, _TRANSFER_SYNTAX) if purpose is Purpose.PROOF else set()
-    if syntaxes and leaving_transfer_syntax(instance) not in syntaxes:
+    if _recoded(_texts(found, _TRANSFER_SYNTAX), instance, purpose):
         return True
     for keyword, tag in _COMPARED.items():
         theirs, ours = text_of(found, tag), _ours(instance, keyword)
         if theirs and ours and _value(theirs) != _value(ours):
             return True
     return False
+
+
+def _recoded(syntaxes: set[str], instance: Instance, purpose: Purpose) -> bool:
+    if not syntaxes or purpose is Purpose.VERIFY:
+        return False
+    decompressed = {EXPLICIT_VR_LITTLE_ENDIAN} if purpose is Purpose.EITHER else set()
+    return syntaxes.isdisjoint({leaving_transfer_syntax(instance)} | decompressed)
 
 
 def _shows_enough(found: DataSet, instance: Instance) -> bool:

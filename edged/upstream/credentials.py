@@ -13,9 +13,11 @@ from typing import Protocol
 from edged.config import Auth, AuthKind, CredentialError, read_secret
 from edged.upstream.connection import HttpChoice
 from edged.upstream.destination import Destination
-from edged.upstream.oauth2 import Tokens
+from edged.upstream.jwt_bearer import SignedAssertion
+from edged.upstream.oauth2 import ClientCredentials
 from edged.upstream.reaching import client_settings
 from edged.upstream.tls import TLSSettings
+from edged.upstream.tokens import Grant, Tokens
 
 Fields = tuple[tuple[str, str], ...]
 
@@ -93,8 +95,21 @@ def _visible(path: Path) -> str:
 def credentials_for(destination: Destination) -> Credentials:
     """Return the credentials of a destination. A token endpoint is reached as it is, but without its certificates."""
     settings = destination.settings
-    if settings.auth.kind is not AuthKind.OAUTH2:
+    grant = _grant(destination)
+    if grant is None:
         return FromFiles(settings.auth, settings.header_files)
     tls = TLSSettings(ca_file=settings.tls.ca)
     client = replace(client_settings(destination), http=HttpChoice.AUTO, tls=tls, max_connections=1)
-    return FromTokens(Tokens(settings.auth, client, destination.now), settings.header_files)
+    tokens = Tokens(grant, client, destination.now, redactor=destination.redactor)
+    return FromTokens(tokens, settings.header_files)
+
+
+def _grant(destination: Destination) -> Grant | None:
+    auth = destination.settings.auth
+    match auth.kind:
+        case AuthKind.OAUTH2:
+            return ClientCredentials(auth)
+        case AuthKind.JWT:
+            return SignedAssertion(auth, destination.box.clock)
+        case _:
+            return None

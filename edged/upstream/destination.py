@@ -6,12 +6,14 @@ compare-and-set. `Destination` decides nothing about instances: the verdict tabl
 
 import random
 
+import trio
 from msgspec import structs
 
 from edged.config import Destination as Settings
 from edged.config import Rates
 from edged.services.bell import Bell, Bells
 from edged.services.commitment_evidence import Witness
+from edged.services.queue_values import Hand
 from edged.services.repair import Holder
 from edged.services.retention import Reprover
 from edged.store.store import Store
@@ -21,7 +23,9 @@ from edged.telemetry.live import DestinationLive, DestinationState, LastError, L
 from edged.upstream.batch_size import BatchLimits, BatchSize
 from edged.upstream.dial import Connector, dial
 from edged.upstream.notes import MOST_NOTES, Notebook
+from edged.upstream.redaction import Redactor
 from edged.upstream.retry import Breaker, BreakerState
+from edged.upstream.shares import Shares
 from edged.upstream.verdict_values import ConditionName, DestinationVerdict, Standing
 
 _STATES = {
@@ -35,32 +39,53 @@ _STATES = {
 
 
 LEAST_WAIT_S = 0.05
+IDLE_S = 60.0
+"""How long a worker that nothing is due for waits, unless something rings."""
+
+DOWN = "destination-down"
+DOWN_AFTER_S = 900.0
+"""How long a destination may fail before that is a condition; archives are restarted, and links are lost, for less."""
+
 GATHER_S = 0.25
 """How long what follows up an event lets more of them gather."""
 
 
 class Surroundings:
-    """What a destination needs of the box; `gather_s`, `connector` and `reconcile` may be set before forwarding begins.
+    """What a destination needs of the box.
+
+    `gather_s`, `connector`, `reconcile` and `requester`, the box's name towards an archive whose events it follows, may
+    be set before forwarding begins.
 
     Each destination that runs stands by its id in `holders`, for who repairs the store, in `witnesses`, for who answers
-    commitment requests, and in `reprovers`, for who lets instances go. `rates` are by the names of the destinations;
-    whoever changes them rings `tuned`. `reconcile` is the share of what is committed that is proven again each day.
+    commitment requests, in `reprovers`, for who lets instances go, and in `hands`, for who changes queues by hand.
+    `rates` are by the names of the destinations; whoever changes them rings `tuned`. `reconcile` is the share of what
+    is committed that is proven again each day. Who decompresses an instance holds `decoding`: one at a time.
     """
 
-    def __init__(self, store: Store, clock: Clock, *, live: Live, conditions: Conditions, bells: Bells) -> None:
-        self.store = store
+    def __init__(self, store: Store | None, clock: Clock, *, live: Live, conditions: Conditions, bells: Bells) -> None:
+        self._store = store
         self.clock = clock
         self.live = live
         self.conditions = conditions
         self.bells = bells
         self.gather_s = GATHER_S
         self.connector: Connector = dial
+        self.decoding = trio.Lock()
         self.reconcile = 0.0
+        self.requester = "edged"
+        self.shares = Shares(lambda: self.store.arriving > 0)
         self.rates: dict[str, Rates] = {}
         self.tuned = Bell()
         self.holders: dict[int, Holder] = {}
         self.witnesses: dict[int, Witness] = {}
         self.reprovers: dict[int, Reprover] = {}
+        self.hands: dict[int, Hand] = {}
+
+    @property
+    def store(self) -> Store:
+        """The store; a probe alone has none, and asks for none."""
+        assert self._store is not None
+        return self._store
 
 
 class Destination:
@@ -71,8 +96,10 @@ class Destination:
         self.settings = settings
         self.box = box
         self.notebook = Notebook()
+        self.redactor = Redactor()
         self.breaker = Breaker()
         self.leased: set[int] = set()
+        self.lane = box.shares.lane()
         self.released = Bell()
         self.accept = "application/dicom+json"
         limits = BatchLimits(
@@ -81,6 +108,7 @@ class Destination:
             max_bytes=min(settings.batch_bytes, settings.max_request_bytes or settings.batch_bytes),
         )
         self.size = BatchSize.first(limits)
+        self._failing_since_s: float | None = None
         self._raised: set[str] = set()
         self._blamed: dict[str, set[int]] = {}
         self._live = DestinationLive(state=DestinationState.UP)
@@ -110,9 +138,11 @@ class Destination:
         """Seconds until something may be tried again that may not be tried now."""
         now = self.now()
         times = [self.notebook.next_due_s(now)]
-        if self.breaker.state is BreakerState.OPEN:
+        if (
+            self.breaker.state is BreakerState.OPEN and self.breaker.backoff.due_s > now
+        ):  # else nothing may be tried yet
             times.append(self.breaker.backoff.due_s)
-        return max(LEAST_WAIT_S, min((at for at in times if at is not None), default=now + 60.0) - now)
+        return max(LEAST_WAIT_S, min((at - now for at in times if at is not None), default=IDLE_S))
 
     def sent(self, size: int) -> None:
         """Note that the destination took `size` bytes: it is up."""
@@ -125,6 +155,7 @@ class Destination:
 
     def passed(self) -> None:
         """Note that the destination answered as it should."""
+        self._failing_since_s = None
         if self.breaker.state is not BreakerState.CLOSED:
             self.breaker = self.breaker.passed()
             self.notebook.release_undoubted()
@@ -137,7 +168,6 @@ class Destination:
 
     def failed(self, verdict: DestinationVerdict, phase: Phase) -> None:
         """Note a failure that is the destination's: the breaker opens, a condition names the remedy."""
-        self.still_failing(verdict.retry_after_s)
         error = LastError(phase=phase, text=verdict.text or verdict.hint, time=self.box.clock.wall())
         state = _STATES.get(verdict.standing, DestinationState.HELD)
         if verdict.condition is ConditionName.MISCONFIGURED:
@@ -145,12 +175,30 @@ class Destination:
         self._publish(structs.replace(self._live, state=state, phase=phase, last_error=error))
         if verdict.condition is not None:
             self.raise_condition(verdict.condition.value, verdict.hint or verdict.text)
+        self.still_failing(verdict.retry_after_s)
 
     def still_failing(self, retry_after_s: float | None = None) -> None:
         """Open the breaker, or keep it open for longer."""
         jitter = random.random()  # noqa: S311
         self.breaker = self.breaker.failed(self.now(), retry_after_s=retry_after_s, random01=jitter)
         self.released.ring()
+        self._tell_down()
+
+    def _tell_down(self) -> None:
+        """Tell of what fails for long and has no condition of its own that says why."""
+        down, now = f"{DOWN}:{self.name}", self.now()
+        if self._failing_since_s is None:
+            self._failing_since_s = now
+        failing_s = now - self._failing_since_s
+        if failing_s < DOWN_AFTER_S or self._raised - {down}:
+            return
+        error = self._live.last_error
+        why = f", lately in {error.phase}: {error.text.removeprefix(f'{error.phase}: ')}" if error is not None else ""
+        hint = (
+            f"It takes nothing for {failing_s / 60:.0f} minutes{why}. What waits is kept and tried again by itself; "
+            f"`edged probe {self.name}` shows the step that fails, with a remedy."
+        )
+        self.raise_condition(DOWN, hint)
 
     def misconfigured(self, text: str) -> None:
         """Note that it refuses whatever it is given: its entries are not to blame, and none is parked for it."""

@@ -67,6 +67,10 @@ class Endpoint:
         """What Host and :authority say: the port only where it is not the scheme's. Source: RFC 9110 7.2."""
         return self._bracketed if self.port == _DEFAULT_PORTS[self.scheme] else self.peer
 
+    def url(self, target: str) -> str:
+        """The URL of a target in origin-form."""
+        return f"{self.scheme}://{self.authority}{target}"
+
     @property
     def _bracketed(self) -> str:
         return f"[{self.host}]" if ":" in self.host else self.host

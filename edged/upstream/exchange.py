@@ -4,11 +4,15 @@ Nothing is carried out here but what concerns the request itself: another connec
 target. Every such repetition is counted, of whatever kind.
 """
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from uuid import uuid4
 
 import trio
 
+from edged.services.retrieve import WebForm
 from edged.telemetry.live import Phase
 from edged.upstream.asking import Asking
 from edged.upstream.batch import Batch
@@ -16,22 +20,41 @@ from edged.upstream.batch_context import context_of
 from edged.upstream.destination import Destination
 from edged.upstream.heard import answer_of, silence_of, unsent_of
 from edged.upstream.look import Looker
-from edged.upstream.message import NoAnswer
-from edged.upstream.stow import store_body, store_request
-from edged.upstream.verdict_values import REPEATS, Answer, Context, Decision, Kind, Silence, Standing
+from edged.upstream.message import FIRST_REFUSAL, NoAnswer
+from edged.upstream.stow import Form, other_accept, store_body, store_request
+from edged.upstream.verdict_values import REPEATS, Answer, Decision, DestinationVerdict, Kind, Silence, Standing
 from edged.upstream.verdicts import decide
 
-_AT_ONCE = frozenset({Standing.ACCEPT_XML, Standing.NEW_CONNECTION, Standing.FOLLOW})
+_AT_ONCE = frozenset({Standing.OTHER_ACCEPT, Standing.NEW_CONNECTION, Standing.FOLLOW})
 
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
-    """What was heard of a batch, in which phase, what is decided, and how long all of it took in seconds."""
+    """What was heard of a batch, in which phase, what is decided, and how long all of it took in seconds.
+
+    `batch` is its id in the log and in the records; `said` is what the peer said in its own words, without secrets.
+    """
 
     heard: Answer | Silence
     phase: Phase
     decision: Decision
     seconds: float
+    batch: str
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a request leaves: its target, the form of answer that it accepts, and whether on a new connection."""
+
+    target: str
+    accept: str
+    fresh: bool = False
+
+    def after(self, verdict: DestinationVerdict) -> "_Way":
+        """How it leaves once more."""
+        accept = other_accept(self.accept) if verdict.standing is Standing.OTHER_ACCEPT else self.accept
+        return _Way(verdict.location or self.target, accept, verdict.standing is Standing.NEW_CONNECTION)
 
 
 class Exchange:
@@ -44,40 +67,40 @@ class Exchange:
 
     async def send(self, batch: Batch) -> Exchanged:
         """Send a batch and say what became of it. Raises CredentialError and StoreError."""
-        context = context_of(batch, self._destination, url=str(self._asking.endpoint))
-        target = self._asking.target("/studies")
-        fresh, began = False, trio.current_time()
+        way = _Way(self._asking.target("/studies"), self._destination.accept)
+        context, began = context_of(batch, self._destination), trio.current_time()
         while True:
-            heard, phase, unsent = await self._ask(batch, target, fresh=fresh)
-            context = replace(context, unsent=unsent)
+            heard, phase, unsent = await self._ask(batch, way)
+            context = replace(context, unsent=unsent, url=self._asking.endpoint.url(way.target))
             decision = decide(heard, tuple(batch.numbers), context)
             if not _again(decision) or context.repeated >= REPEATS:
                 break
-            standing = decision.destination.standing
-            target, fresh = decision.destination.location or target, standing is Standing.NEW_CONNECTION
-            context = self._repeated(context, standing)
+            way = way.after(decision.destination)
+            tried = context.tried_other_accept or decision.destination.standing is Standing.OTHER_ACCEPT
+            context = replace(context, repeated=context.repeated + 1, tried_other_accept=tried)
+        if isinstance(heard, Answer) and (heard.report is not None or heard.status < FIRST_REFUSAL):
+            self._destination.accept = way.accept
         seconds = trio.current_time() - began
         probe = decision.destination.standing is Standing.PROBE_OTHER and len(batch.forms) == 1
         if probe and await self._looker.search_passes():
             decision = decide(heard, tuple(batch.numbers), replace(context, search_passed=True))
-        return Exchanged(heard, phase, decision, seconds)
+        said = self._asking.redactor.text(heard.said)
+        return Exchanged(heard, phase, decision, seconds, batch=uuid4().hex[:12], said=said)
 
-    def _repeated(self, context: Context, standing: Standing) -> Context:
-        if standing is Standing.ACCEPT_XML:
-            self._destination.accept = "application/dicom+xml"
-        tried_xml = context.tried_xml or standing is Standing.ACCEPT_XML
-        return replace(context, repeated=context.repeated + 1, tried_xml=tried_xml)
+    def _early(self, forms: Sequence[Form]) -> AbstractContextManager[None]:
+        """Begin to read what is stored of instances that leave next."""
+        sizes = {form.number: form.instance.size for form in forms if isinstance(form, WebForm)}
+        return self._destination.box.store.early(sizes, lane=self._destination.lane, blocks=True)
 
-    async def _ask(self, batch: Batch, target: str, *, fresh: bool) -> tuple[Answer | Silence, Phase, frozenset[str]]:
-        body = store_body(batch.forms)
-        request = store_request(body, target=target, accept=self._destination.accept)
+    async def _ask(self, batch: Batch, way: _Way) -> tuple[Answer | Silence, Phase, frozenset[str]]:
+        body = store_body(batch.forms, early=self._early)
+        request = store_request(body, target=way.target, accept=way.accept)
         began = trio.current_time()
         try:
-            response = await self._asking.request(request, fresh=fresh, urgent=batch.urgent)
+            response = await self._asking.request(request, fresh=way.fresh, urgent=batch.urgent, follow=False)
         except NoAnswer as error:
             return silence_of(error, trio.current_time() - began), error.phase, frozenset()
         answer = answer_of(response, self._destination.box.clock.wall())
-        answer = replace(answer, text=self._asking.redactor.text(answer.text))
         phase = Phase.VERDICT if response.status < HTTPStatus.INTERNAL_SERVER_ERROR else Phase.HTTP
         return answer, phase, unsent_of(response, body.ends())
 

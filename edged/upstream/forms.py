@@ -1,10 +1,11 @@
-"""From leased rows of the queue to what leaves: each instance in the form that its destination gets.
+"""From rows of the queue to what leaves: each instance in the form that its destination gets.
 
-What moved on between the look at the queue and the lease is left out. Nothing is decided here of when or whether an
-instance is sent.
+Made in the look that finds the rows, so that taking a batch is one read; where more was chosen than that look foresaw,
+in another one. What moved on between the two is left out. Nothing is decided here of when or whether an instance is
+sent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from edged.services.retrieve import WebForm
@@ -21,15 +22,22 @@ class Forms:
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
 
-    async def of(self, rows: Sequence[Waiting]) -> list[WebForm]:
-        """Return the forms of what is still to be sent, in the order of the rows. Raises StoreError."""
-        return await self._destination.box.store.read(partial(self._load, rows=rows))
+    async def of(self, rows: Sequence[Waiting], seen: Iterable[WebForm] = ()) -> list[WebForm]:
+        """Return the forms of what is still to be sent, in the order of the rows. Raises StoreError.
 
-    def _load(self, txn: Transaction, rows: Sequence[Waiting]) -> list[WebForm]:
+        `seen` are those that were made in the look that found the rows; no other look is needed where they suffice.
+        """
+        known = {form.number: form for form in seen}
+        if all(row.number in known for row in rows):
+            return [known[row.number] for row in rows]
+        return await self._destination.box.store.read(partial(self.load, rows=rows))
+
+    def load(self, txn: Transaction, rows: Sequence[Waiting]) -> list[WebForm]:
+        """As `of`, inside a read."""
         box, destination = self._destination.box, self._destination.number
         forms = []
         for row in rows:
             instance, delivery = read_instance(txn, row.number), read_delivery(txn, row.number, destination)
             if instance is not None and delivery is not None and delivery.state is DeliveryState.HELD:
-                forms.append(WebForm(box.store, row.number, instance))
+                forms.append(WebForm(box.store, row.number, instance, self._destination.lane))
         return forms

@@ -4,6 +4,7 @@ Pure: a response or a NoAnswer in, an Answer or a Silence out. Nothing is decide
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import msgspec
 
@@ -20,13 +21,15 @@ def answer_of(response: Response, now: float) -> Answer:
     """Read a response to a store request; `now` in seconds since the epoch. Source: PS3.18 10.5.3, Annex I."""
     content_type = dict(response.headers).get("content-type")
     read = None if response.truncated else read_store_report(response.body, content_type)
-    report, text = None, _said(response.body)
+    report, text, meaning = None, _said(response.body), ""
     if read is not None:
         accepted = {uid: each.warning for uid, each in read.outcomes.items() if isinstance(each, Accepted)}
         failed = {uid: each.reason for uid, each in read.outcomes.items() if not isinstance(each, Accepted)}
         report = Report(accepted, failed)
-        text = ", ".join(reason_text(reason) for reason in read.other_failures if reason is not None)
-    return Answer.received(response.status, response.headers, report=report, text=text, now=now)
+        meaning = ", ".join(reason_text(reason) for reason in read.other_failures if reason is not None)
+        text = ""
+    answer = Answer.received(response.status, response.headers, report=report, text=text, now=now)
+    return replace(answer, meaning=meaning)
 
 
 def silence_of(error: NoAnswer, elapsed_s: float) -> Silence:
@@ -38,6 +41,7 @@ def silence_of(error: NoAnswer, elapsed_s: float) -> Silence:
         not_processed=error.not_processed,
         http2=error.http2,
         text=error.text,
+        peer_text=error.said,
     )
 
 

@@ -2,8 +2,8 @@
 
 Sending and reading run at once, so that an answer given while the body is still going out (413, 401, 503) is read and
 not lost. After such an answer the rest of the body is not sent and the connection is not used again. The body goes to
-the socket piece by piece; h11 counts the bytes and never copies them. An answer's body that goes into a sink is read no
-faster than the sink takes it.
+the socket in large parts, what is small together with what follows it; h11 counts the bytes and never copies them. An
+answer's body that goes into a sink is read no faster than the sink takes it.
 
 Invariants: one exchange at a time. `reusable` is True only between exchanges of which everything, in both directions,
 is known to be over. However an exchange ends, by cancellation too, the connection is then reusable or to be closed.
@@ -22,11 +22,15 @@ from edged.upstream.dial import Timeouts
 from edged.upstream.endpoint import Endpoint
 from edged.upstream.expect import FIELD, WAIT_S, Expectation
 from edged.upstream.message import Answer, Body, IdleEnded, NoAnswer, Request, Response, parts
-from edged.upstream.progress import FLOOR_BYTES_PER_S, Progress
+from edged.upstream.progress import FLOOR_BYTES_PER_S, Progress, Steps
 from edged.upstream.transport import Transport
 
-PART_BYTES = 128 << 10
-"""Sent at a time, each with the deadline for progress: more than 2 kB/s is asked of the slowest link."""
+PART_BYTES = 256 << 10
+"""Sent at a time; each step of it has the deadline for progress (`Steps`)."""
+SMALL_BYTES = 512
+"""What is not larger, the head of a part or its end, leaves with what follows: a send costs more than its bytes do."""
+MOST_SMALL = 16
+"""That leave together."""
 MAX_HEAD_BYTES = 64 << 10
 """Of an answer's head; nginx, Apache and Orthanc stay below 8 KiB."""
 IDLE_ENDED_BYTES = 1 << 20
@@ -52,7 +56,7 @@ class Http1Connection:
 
     async def exchange(self, request: Request) -> Response:
         """Send `request` and read its answer. Raises NoAnswer, and what the body's pieces and the sink raise."""
-        running = _Exchange(request, reused=self._used)
+        running = _Exchange(request, reused=self._used, secure=self._transport.secure)
         running.asks = self._expectation.wanted(request.content_length)
         self.reusable, self._used = False, True
         head = self._start(running)  # before anything is read: some peers answer before they are asked
@@ -103,7 +107,7 @@ class Http1Connection:
 
     async def _send(self, head: bytes, running: "_Exchange") -> None:
         body = running.request.body
-        if not await self._pass_on(head, running):
+        if not await self._pass_on(running, head):
             return
         if running.asks:
             await self._wait_told(running)
@@ -122,25 +126,32 @@ class Http1Connection:
 
     async def _send_body(self, body: Body, running: "_Exchange") -> bool:
         """Send the body; False when the peer takes no more or wants no more of it."""
-        async with aclosing(parts(body, PART_BYTES)) as pieces:
-            async for part in pieces:
-                if running.refused:
-                    return False
-                self._protocol.send_with_data_passthrough(h11.Data(data=part))  # type: ignore[arg-type]
-                running.sent_bytes += len(part)
-                if running.sent_bytes == body.length:
-                    # Before the last send, or an answer that comes while it returns would look like an early one.
-                    self._protocol.send(h11.EndOfMessage())
-                if not await self._pass_on(part, running):
-                    return False
-                running.left_bytes += len(part)
+        given, held = 0, list[memoryview]()
+        with self._transport.telling(partial(running.took, timeouts=self._timeouts)):
+            async with aclosing(parts(body, PART_BYTES)) as pieces:
+                async for part in pieces:
+                    if running.refused:
+                        return False
+                    self._protocol.send_with_data_passthrough(h11.Data(data=part))  # type: ignore[arg-type]
+                    given += len(part)
+                    held.append(part)
+                    if len(part) <= SMALL_BYTES and given < body.length and len(held) < MOST_SMALL:
+                        continue
+                    running.sent_bytes = given
+                    if given == body.length:
+                        # Before the last send, or an answer that comes while it returns would look like an early one.
+                        self._protocol.send(h11.EndOfMessage())
+                    if not await self._pass_on(running, *held):
+                        return False
+                    running.left_bytes = given
+                    held.clear()
         return True
 
-    async def _pass_on(self, data: bytes | memoryview, running: "_Exchange") -> bool:
-        with trio.move_on_after(self._timeouts.send_s) as patience:
-            if await self._transport.send(data):
+    async def _pass_on(self, running: "_Exchange", *data: bytes | memoryview) -> bool:
+        with trio.move_on_after(self._timeouts.send_s) as running.haste:
+            if await self._transport.send(*data):
                 return True
-        if patience.cancelled_caught and not running.refused:
+        if running.haste.cancelled_caught and not running.refused:
             text = f"{self._endpoint.peer} took no more of the request for {self._timeouts.send_s:g} s"
             raise running.no_answer(Phase.BODY, text)
         running.sending = False  # what the peer said before it went is still to be read
@@ -195,7 +206,8 @@ class Http1Connection:
             return self._protocol.next_event()
         except h11.ProtocolError as error:
             phase = Phase.HTTP if running.answer.status is None else Phase.BODY
-            raise running.no_answer(phase, f"malformed answer from {self._endpoint.peer}: {error}") from None
+            text = f"malformed answer from {self._endpoint.peer}"
+            raise running.no_answer(phase, text, said=str(error)) from None
 
     async def _receive_some(self, running: "_Exchange") -> None:
         began, waiting = trio.current_time(), running.answer.status is not None and not running.sending
@@ -238,22 +250,26 @@ class _Exchange:
         "asked_at",
         "asks",
         "ended",
+        "haste",
         "heard",
         "left_bytes",
         "patience",
         "progress",
         "request",
         "reused",
+        "secure",
         "sending",
         "sent",
         "sent_bytes",
+        "steps",
         "told",
         "version",
     )
 
-    def __init__(self, request: Request, *, reused: bool) -> None:
+    def __init__(self, request: Request, *, reused: bool, secure: bool) -> None:
         self.request = request
         self.reused = reused
+        self.secure = secure
         self.asks = False
         self.told = trio.Event()
         self.heard = False
@@ -265,6 +281,8 @@ class _Exchange:
         self.sent = trio.Event()
         self.sent_bytes = 0  # of the body, begun to be sent
         self.left_bytes = 0  # of those, all that is certain to have left
+        self.steps = Steps()
+        self.haste = trio.CancelScope()
         self.progress = Progress()
         self.patience = trio.CancelScope(deadline=math.inf)
 
@@ -285,8 +303,17 @@ class _Exchange:
         else:
             self.patience.deadline = now + timeouts.body_s
 
-    def no_answer(self, phase: Phase, text: str) -> NoAnswer:
-        return NoAnswer(phase, text, sent_bytes=self.sent_bytes)
+    def took(self, size: int, *, timeouts: Timeouts) -> None:
+        """Note that the socket took so many bytes of the body; over TLS it cannot be told which."""
+        if not self.secure:
+            self.left_bytes += size
+        if self.steps.made(size):
+            self.haste.deadline = trio.current_time() + timeouts.send_s
+
+    def no_answer(self, phase: Phase, text: str, *, said: str = "") -> NoAnswer:
+        error = NoAnswer(phase, text, sent_bytes=self.sent_bytes)
+        error.said = said
+        return error
 
     def lost(self, phase: Phase, text: str) -> NoAnswer:
         """The connection ended; that may have been on its way before the request was."""

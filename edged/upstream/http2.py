@@ -23,10 +23,11 @@ from edged.upstream.beside import beside
 from edged.upstream.dial import Timeouts
 from edged.upstream.endpoint import Endpoint
 from edged.upstream.http2_outbound import Outbound, Outgoing
-from edged.upstream.http2_protocol import Protocol
+from edged.upstream.http2_protocol import Protocol, head_of
 from edged.upstream.http2_stream import Arrived, Fault, Stream, Streams
 from edged.upstream.message import Answer, NoAnswer, Request, Response, parts
 from edged.upstream.progress import FLOOR_BYTES_PER_S
+from edged.upstream.round_trip import OPAQUE, RoundTrip
 from edged.upstream.transport import Transport
 
 PART_BYTES = 64 << 10
@@ -42,11 +43,14 @@ READER_TURNS = 8
 class Http2Connection:
     """A connected transport that speaks HTTP/2."""
 
-    def __init__(self, transport: Transport, endpoint: Endpoint, timeouts: Timeouts) -> None:
+    def __init__(
+        self, transport: Transport, endpoint: Endpoint, timeouts: Timeouts, *, upgraded: Protocol | None = None
+    ) -> None:
+        self.round_trip = RoundTrip(self._ping)
         self._transport = transport
         self._endpoint = endpoint
         self._timeouts = timeouts
-        self._protocol = Protocol()
+        self._protocol = upgraded or Protocol()
         self._streams = Streams(endpoint.peer)
         self._outbound = Outbound()
         self._slot = trio.Event()
@@ -81,10 +85,13 @@ class Http2Connection:
         try:
             events = self._protocol.receive_data(data)
         except h2.exceptions.H2Error as error:
-            return self._end(Fault(f"malformed HTTP/2 from {self._endpoint.peer}: {error}", phase=Phase.HTTP))
+            return self._end(Fault(f"malformed HTTP/2 from {self._endpoint.peer}", phase=Phase.HTTP, said=str(error)))
         for event in events:
             if isinstance(event, h2.events.DataReceived) and not self._streams.holds(event.stream_id):
                 self._protocol.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            elif isinstance(event, h2.events.PingAckReceived):
+                self.round_trip.returned()
+            self._protocol.note_windows(event)
             self._streams.apply(event, now=trio.current_time())
         self._queue_output()
         if self._streams.leaving:
@@ -111,6 +118,7 @@ class Http2Connection:
         self._retired = True
         self._fault = self._fault or fault
         self._transport.close()
+        self.round_trip.returned(over=True)
         self._streams.fail_all(self._fault)
         self._outbound.wake()
         self._offer_slots()
@@ -128,6 +136,14 @@ class Http2Connection:
     def _no_http2(self) -> NoAnswer:
         fault = self._fault or Fault(f"no HTTP/2 from {self._endpoint.peer} within {self._timeouts.tls_s:g} s")
         return NoAnswer(fault.phase or Phase.HTTP, fault.text, not_processed=True, http2=True)
+
+    def window_bytes(self, streams: int) -> int:
+        """Bytes of so many bodies that the peer has let be on their way at once, at the most."""
+        return self._protocol.window_bytes(streams)
+
+    def _ping(self) -> None:
+        self._protocol.ping(OPAQUE)
+        self._queue_output()
 
     # Requests
 
@@ -174,7 +190,7 @@ class Http2Connection:
             number = self._protocol.get_next_available_stream_id()
             stream = Stream(number, request, trio.current_time(), Answer(offered=request.sink))
             stream.end_sent = not request.content_length
-            self._protocol.send_headers(stream.id, self._head(request), end_stream=stream.end_sent)
+            self._protocol.send_headers(stream.id, head_of(request, self._endpoint), end_stream=stream.end_sent)
         except h2.exceptions.ProtocolError as error:
             self.retire()
             text = f"no stream on the connection to {self._endpoint.peer}: {error}"
@@ -190,18 +206,6 @@ class Http2Connection:
                 await self._slot.wait()
             if patience.cancelled_caught:
                 return
-
-    def _head(self, request: Request) -> list[tuple[str, str]]:
-        headers = [
-            (":method", request.method),
-            (":scheme", self._endpoint.scheme),
-            (":authority", self._endpoint.authority),
-            (":path", request.target),
-            *((name.lower(), value) for name, value in request.headers),
-        ]
-        if request.content_length is not None:
-            headers.append(("content-length", str(request.content_length)))
-        return headers
 
     async def _send_body(self, stream: Stream) -> None:
         if stream.request.body is None:

@@ -23,11 +23,12 @@ from edged.upstream.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a stream gets no answer; without `phase` it is the one that the stream was in."""
+    """Why a stream gets no answer, `said` in the peer's words; without `phase` it is the one that the stream was in."""
 
     text: str
     not_processed: bool = False
     phase: Phase | None = None
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +124,15 @@ class Stream:
     def no_answer(self, fault: Fault) -> NoAnswer:
         """Make the exception that says so."""
         body = self.answer.status is not None or not self.end_sent
-        return NoAnswer(
+        error = NoAnswer(
             fault.phase or (Phase.BODY if body else Phase.HTTP),
             fault.text,
             sent_bytes=self.sent_bytes,
             not_processed=fault.not_processed,
             http2=True,
         )
+        error.said = fault.said
+        return error
 
 
 class Streams:

@@ -12,13 +12,21 @@ from edged.store.records import Delivery, DeliveryState
 from edged.upstream.commitment_values import Commitment, CommitmentVerdict
 from edged.upstream.comparing import Finding
 from edged.upstream.destination import Destination
+from edged.upstream.leaving import as_it_left
 from edged.upstream.look import Looker
 from edged.upstream.looks import Looks
-from edged.upstream.moves import SENT
+from edged.upstream.moves import SENT, delivery_of
 from edged.upstream.outcomes import NOT_VISIBLE, NOT_VISIBLE_HINT, RESENDS
 from edged.upstream.parking import Parking
-from edged.upstream.verdict_values import Kind, Verdict
+from edged.upstream.telling import Telling
+from edged.upstream.verdict_values import ConditionName, Kind, Verdict
 
+DUPLICATE_UIDS = 3  # times in a row that an instance may fail for its Transaction UID before that is told
+
+_DUPLICATE = (
+    "It answers every storage commitment request that its Transaction UID is a duplicate (0131H), though each one is "
+    "new; the instances are asked for ever more rarely and not evicted. Ask whoever runs the archive."
+)
 _DIFFERS = "What it shows under an instance's UID is not what was sent. Compare the two at the archive."
 
 
@@ -30,6 +38,11 @@ class Leftovers:
         self._looker = looker
         self._looks = looks
         self._parking = parking
+        self._telling = Telling(destination)
+
+    async def tell(self, verdicts: Iterable[tuple[int, CommitmentVerdict]]) -> None:
+        """Write into the histories that a commitment was asked for and not given."""
+        await self._telling.not_committed({number: (each.kind.value, each.reason) for number, each in verdicts})
 
     async def left(self, number: int, verdict: CommitmentVerdict) -> None:
         """Do what a commitment result says of an instance that it does not commit (PS3.3 C.14.1.1)."""
@@ -39,7 +52,7 @@ class Leftovers:
             case Commitment.RESEND:
                 await self._look(number)
             case Commitment.NEW_UID:
-                self._looks.at_once(number)
+                self._ask_anew(number)
             case _:
                 self.postpone([number])
 
@@ -63,6 +76,11 @@ class Leftovers:
         for number in numbers:
             self._looks.postpone(number, now)
 
+    def _ask_anew(self, number: int) -> None:
+        """Its Transaction UID was taken: under a new one at once, and later if that is said of every one."""
+        if self._looks.at_once(number, self._destination.now()) >= DUPLICATE_UIDS:
+            self._destination.blame(number, ConditionName.COMMITMENT_REFUSED.value, _DUPLICATE)
+
     async def _park(self, number: int, verdict: CommitmentVerdict) -> None:
         text = f"commitment refused: {verdict.reason:04X}H"
         if await self._parking.park(number, Verdict(Kind.PARK, verdict.reason, text=text), expected=SENT):
@@ -73,8 +91,10 @@ class Leftovers:
     async def _look(self, number: int) -> None:
         """It says that it does not have the instance: that counts once it cannot be seen for long enough."""
         instance = await self._destination.box.store.read(partial(read_instance, number=number))
+        delivery = await delivery_of(self._destination, number)
         if instance is not None:
-            await self.unproven(number, await self._looker.look(instance))
+            sought, purpose = as_it_left(instance, delivery, self._destination.settings)
+            await self.unproven(number, await self._looker.look(sought, purpose))
 
     async def _send_again(self, number: int) -> None:
         """Put an instance that the destination does not have back into the queue, three times at most."""

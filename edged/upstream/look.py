@@ -4,7 +4,7 @@ What is found is compared (`comparing`). That a destination cannot be asked is a
 have the instance.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -20,6 +20,14 @@ from edged.upstream.comparing import SHOWN, SOP_INSTANCE, Finding, Purpose, comp
 from edged.upstream.message import NoAnswer, Request, Response
 from edged.upstream.verify_by_retrieve import compare_data_sets
 
+PAGE_ROWS = 1000
+"""What one answer should hold at most: it is read into memory."""
+
+MOST_PAGES = 100
+
+SERIES_FROM = 4
+"""Instances of one series from which on one search for the whole series is cheaper than a look for each."""
+
 _JSON = (("accept", "application/dicom+json"),)
 _NOT_THERE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.NO_CONTENT, HTTPStatus.GONE})
 
@@ -31,27 +39,52 @@ class Looker:
         self._asking = asking
 
     async def look(self, instance: Instance, purpose: Purpose = Purpose.PROOF) -> Finding:
-        """Say whether the destination has this instance."""
+        """Say whether the destination has this instance. Raises CredentialError."""
         finding = await self._ask(_metadata_target(instance), instance, purpose)
         if finding in {Finding.THERE, Finding.DIFFERS}:
             return finding
         searched = await self._ask(_search_target(instance), instance, purpose)
         return finding if searched in {Finding.UNKNOWN, Finding.SILENT} else searched
 
+    async def look_both_ways(self, instance: Instance) -> Finding:
+        """Say whether it still has an instance; absent only if neither retrieve nor search shows it.
+
+        Raises CredentialError.
+        """
+        finding = await self._ask(_metadata_target(instance), instance, Purpose.VERIFY)
+        if finding in {Finding.THERE, Finding.DIFFERS, Finding.SILENT}:
+            return finding
+        searched = await self._ask(_search_target(instance), instance, Purpose.VERIFY)
+        return Finding.UNKNOWN if searched is Finding.ABSENT and finding is Finding.UNKNOWN else searched
+
     async def compare_data_sets(self, instance: Instance, processor: trio.Lock) -> Finding:
         """Have the destination give the instance back and compare its data set with ours."""
         return await compare_data_sets(self._asking, instance, processor)
 
-    async def series(self, study: str, series: str) -> Mapping[str, DataSet]:
-        """Return what a search for a series' instances shows, by SOP Instance UID; empty if it cannot be asked."""
+    async def series(self, study: str, series: str, wanted: Collection[str] = ()) -> Mapping[str, DataSet]:
+        """Return what a search for a series' instances shows, by SOP Instance UID; empty if it cannot be asked.
+
+        Page by page, until all that are `wanted` were shown, or nothing new is: an archive may give fewer at a time
+        than it was asked for, or not know pages at all (PS3.18 8.3.4.4). Raises CredentialError.
+        """
         fields = "&".join(f"includefield={tag}" for tag in SHOWN)
-        response = await self._get(f"/studies/{study}/series/{series}/instances?{fields}")
-        found = _data_sets(response) if response is not None else None
-        return {text_of(each, SOP_INSTANCE): each for each in found or ()}
+        shown: dict[str, DataSet] = {}
+        for _ in range(MOST_PAGES):
+            page = f"&limit={PAGE_ROWS}&offset={len(shown)}"
+            response = await self._get(f"/studies/{study}/series/{series}/instances?{fields}{page}")
+            found = _data_sets(response) if response is not None else None
+            before = len(shown)
+            shown |= {text_of(each, SOP_INSTANCE): each for each in found or ()}
+            if len(shown) == before or (wanted and shown.keys() >= set(wanted)):
+                break
+        return shown
 
     async def search_passes(self) -> bool:
         """Say whether the destination answers a search that finds nothing: a probe that hurts nobody."""
-        response = await self._get(f"/studies?StudyInstanceUID={uid_from_uuid(uuid4())}&limit=1")
+        try:
+            response = await self._get(f"/studies?StudyInstanceUID={uid_from_uuid(uuid4())}&limit=1")
+        except CredentialError:
+            return False
         return response is not None and response.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}
 
     async def _ask(self, target: str, instance: Instance, purpose: Purpose) -> Finding:
@@ -69,7 +102,7 @@ class Looker:
     async def _get(self, target: str) -> Response | None:
         try:
             return await self._asking.request(Request("GET", self._asking.target(target), _JSON))
-        except (NoAnswer, CredentialError):
+        except NoAnswer:
             return None
 
 

@@ -78,9 +78,13 @@ class Looks:
         """Note that it is there, whatever else is wrong with it."""
         self._missing.pop(number, None)
 
-    def at_once(self, number: int) -> None:
-        """Nothing to wait for."""
-        self._of.pop(number, None)
+    def at_once(self, number: int, now: float) -> int:
+        """Try it again at once if that is the first time, else later; return how often in a row it was in vain."""
+        if number in self._of:
+            self.postpone(number, now)
+        else:
+            self._of[number] = Backoff(LOOK_AGAIN, failures=1, due_s=now)
+        return self._of[number].failures
 
     def forget(self, number: int) -> None:
         """It moved on."""

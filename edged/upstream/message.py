@@ -134,7 +134,8 @@ class Response:
 class NoAnswer(Exception):
     """No complete response was had.
 
-    `text` names host and port, never credentials. `sent_bytes` counts what of the body was handed to the socket.
+    `text` names host and port, never credentials; `said` is what the peer said instead of an answer, in its own words.
+    `sent_bytes` counts what of the body was handed to the socket.
     `not_processed` is True only where the peer provably did not act on the request.
     """
 
@@ -153,6 +154,7 @@ class NoAnswer(Exception):
         self.sent_bytes = sent_bytes
         self.not_processed = not_processed
         self.http2 = http2
+        self.said = ""
 
 
 class IdleEnded(NoAnswer):

@@ -10,8 +10,10 @@ from functools import partial
 
 from msgspec import structs
 
-from edged.store.queue import move, read_delivery
-from edged.store.records import Check, Delivery, DeliveryState
+from edged.dicomweb.event_report import EventKind
+from edged.store.events import append_event
+from edged.store.queue import move, read_delivery, read_instance
+from edged.store.records import Check, Delivery, DeliveryState, Event
 from edged.store.transaction import Transaction
 from edged.upstream.destination import Destination
 
@@ -62,6 +64,25 @@ async def count_resend(destination: Destination, number: int, *, most: int) -> b
         return move(txn, number, destination.number, expected=UNSENT, to=again)
 
     return await destination.box.store.write(counted)
+
+
+def tell_conflict(txn: Transaction, number: int, *, destination: Destination, parked: Delivery) -> None:
+    """Write the event that a destination has another instance under a UID than the one that is parked for it."""
+    instance = read_instance(txn, number)
+    if instance is None:
+        return
+    event = Event(
+        kind=EventKind.CONFLICT,
+        time=parked.since,
+        instance=number,
+        study_instance_uid=instance.study_instance_uid,
+        series_instance_uid=instance.series_instance_uid,
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        destination=destination.name,
+        text=parked.text,
+    )
+    append_event(txn, event)
 
 
 async def delivery_of(destination: Destination, number: int) -> Delivery | None:

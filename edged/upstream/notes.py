@@ -21,7 +21,9 @@ class Note:
 
     `failures` counts requests that failed with it for reasons that may be its own. With `verify_until_s` set it is
     looked for and not uploaded: until then its absence says nothing. `asked`: it was looked for because it may be there
-    from before, and was not. `answered`: what it becomes by an answer once its data set was compared.
+    from before, and was not. `answered`: what it becomes by an answer once its data set was compared. `transcode`:
+    its transfer syntax was refused, so it leaves in another. `may_be_there`: its answer was lost, so it is looked for
+    once before it is sent again. `as_it_is`: it cannot be decompressed, and was not refused itself yet.
     """
 
     alone: bool = False
@@ -34,6 +36,9 @@ class Note:
     verify_until_s: float | None = None
     asked: bool = False
     answered: Delivery | None = None
+    transcode: bool = False
+    may_be_there: bool = False
+    as_it_is: bool = False
 
 
 class Notebook:
@@ -74,11 +79,16 @@ class Notebook:
             others_accepted=self.accepted > note.accepted_before,
             doubtful=note.slow.doubtful if note.slow else 0,
             breaks=note.breaks,
+            transcoded=note.transcode,
         )
 
     def failed(self, number: int) -> None:
         """Note that a request with this instance failed, and that it may or may not be the instance's fault."""
         self.refused(number, failures=self.of(number).failures + 1)
+
+    def look_first(self, number: int) -> None:
+        """Note that its answer was lost: it may be there."""
+        self.keep(number, replace(self.of(number), may_be_there=True))
 
     def release_undoubted(self) -> None:
         """Try at once what was doubted while nothing else passed either: it was the destination after all."""

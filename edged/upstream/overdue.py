@@ -34,9 +34,12 @@ class Overdue:
         sent = await box.store.read(partial(figures, destination=destination.number, state=DeliveryState.SENT))
         age_s = 0.0 if sent.oldest is None else box.clock.wall() - sent.oldest
         if age_s >= OVERDUE_AFTER_S:
+            many = sent.rows != 1
+            what = f"{sent.rows} instances are" if many else "1 instance is"
+            oldest = "the oldest " if many else ""
             hint = (
-                f"{sent.rows} instances are sent and not committed, the oldest for {age_s / _DAY_S:.1f} days; they are "
-                "asked for again and again and not evicted. Ask whoever runs the archive what it says of them."
+                f"{what} sent and not committed, {oldest}for {age_s / _DAY_S:.1f} days; the archive is asked "
+                "again and again, and nothing of it is evicted. Ask whoever runs it what it says of this."
             )
             destination.raise_condition(NOT_COMMITTED, hint, lasting=True)
         elif stands:

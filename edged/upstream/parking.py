@@ -14,13 +14,16 @@ from edged.store.queue import move, read_delivery
 from edged.store.records import Delivery, DeliveryState
 from edged.store.transaction import Transaction
 from edged.upstream.destination import Destination
-from edged.upstream.moves import SENT, UNSENT, bring, moved_on
+from edged.upstream.moves import SENT, UNSENT, bring, moved_on, tell_conflict
 from edged.upstream.park_guard import ParkGuard, Ruled
 from edged.upstream.retry import SlowLane
 from edged.upstream.verdict_values import ConditionName, Verdict
 
 _NOTHING_TAKEN = "It refused an instance for good and has taken none since the start; it is kept and tried again: {}"
 _NOTHING_PROVEN = "It refuses to commit to what it took, and commits to nothing else; nothing is let go: {}"
+
+TOO_LARGE = "not sent: too large by the settings"
+"""The answer in a delivery that was parked before it was sent: other settings may give it back."""
 
 
 @dataclass(slots=True)
@@ -77,7 +80,8 @@ class Parking:
 
     async def exclude(self, number: int, text: str) -> None:
         """Set an instance aside before it is sent, because the settings say that it would not be taken."""
-        parked = Delivery(state=DeliveryState.PARKED, since=self._destination.box.clock.wall(), text=text)
+        now = self._destination.box.clock.wall()
+        parked = Delivery(state=DeliveryState.PARKED, since=now, text=text, answer=TOO_LARGE)
         await bring(self._destination, {number: parked})
         self._destination.box.bells.proven.ring()
 
@@ -92,7 +96,11 @@ class Parking:
 
         def aside(txn: Transaction) -> Delivery | None:
             before = read_delivery(txn, number, destination.number)
-            return before if move(txn, number, destination.number, expected=expected, to=parked) else None
+            if not move(txn, number, destination.number, expected=expected, to=parked):
+                return None
+            if verdict.condition is ConditionName.CONFLICT:
+                tell_conflict(txn, number, destination=destination, parked=parked)
+            return before
 
         before = await destination.box.store.write(aside)
         if before is not None and number in row.guard.row:

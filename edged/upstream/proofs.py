@@ -28,7 +28,13 @@ async def commit(
         for number in numbers:
             sent = read_delivery(txn, number, destination.number)
             if sent is not None:
-                committed = structs.replace(sent, state=DeliveryState.COMMITTED, since=now, proof=proof.value)
+                committed = structs.replace(
+                    sent,
+                    state=DeliveryState.COMMITTED,
+                    since=now,
+                    proof=proof.value,
+                    transaction_uid=transaction_uid or "",
+                )
                 move(txn, number, destination.number, expected=_SENT, to=committed)
         if transaction_uid is not None:
             delete_ask(txn, destination.number, transaction_uid)

@@ -15,12 +15,14 @@ import trio
 
 from edged.config import CredentialError
 from edged.config.choices import Proof
+from edged.dicomweb.commitment_report import CommitmentResult
 from edged.store.errors import StoreError
 from edged.store.queue import read_delivery
 from edged.store.records import DeliveryState
 from edged.store.transaction import Transaction
 from edged.store.waiting import Waiting, waiting
-from edged.upstream.asker import Asker, Opened
+from edged.upstream.asker import Asker, Opened, Stepped
+from edged.upstream.auth_fault import hold_without_credential
 from edged.upstream.destination import Destination
 from edged.upstream.leftovers import Leftovers
 from edged.upstream.look import Looker
@@ -69,6 +71,7 @@ class Prover:
         self._steps = 0
         self._searching = False
         self._probing = False
+        self._held = False
 
     async def work(self) -> None:
         """Prove for ever."""
@@ -78,12 +81,19 @@ class Prover:
                 pause = await self._guarded(partial(self._round, nursery))
                 await wait_for(logged, pause, gather_s=self._destination.box.gather_s)
 
+    def forget(self, number: int) -> None:
+        """A person decided about an instance: that it was not to be seen counts no more."""
+        self._looks.forget(number)
+
     async def _guarded(self, step: Callable[[], Awaitable[float]]) -> float:
         """Do a step, whatever becomes of it; return the seconds until there may be more to do."""
         name = self._destination.name
         try:
             return await step()
-        except (StoreError, CredentialError) as error:
+        except CredentialError as error:
+            hold_without_credential(self._destination, error)
+            self._held = True
+        except StoreError as error:
             log.info("proving at %s: %s", name, error)
         except Exception:
             log.exception("proving at %s failed", name)
@@ -168,7 +178,7 @@ class Prover:
             self._probing = True
             self._beside(nursery, (), self._probe)
             return ()
-        taken = numbers[: self._destination.settings.commitment_instances]
+        taken = numbers[: self._asker.most]
         await self._asker.ask(taken)
         return taken
 
@@ -211,19 +221,35 @@ class Prover:
         nursery.start_soon(self._run, frozenset(numbers), step)
 
     async def _run(self, numbers: frozenset[int], step: Callable[[], Awaitable[float]]) -> None:
-        await self._guarded(step)
-        self._busy -= numbers
-        self._destination.box.bells.logged.ring()
+        try:
+            await self._guarded(step)
+        finally:  # what an event told may be broken off with its connection
+            self._busy -= numbers
+            self._destination.box.bells.logged.ring()
+
+    async def hear(self, transaction_uid: str, result: CommitmentResult) -> None:
+        """Take the result of a request that came as an event; of one that is not open it says nothing."""
+        if (opened := self._asker.opened(transaction_uid)) is None:
+            return
+        self._busy.update(opened.instances)
+        await self._run(frozenset(opened.instances), partial(self._settle, opened, result))
+
+    async def _settle(self, opened: Opened, result: CommitmentResult) -> float:
+        await self._conclude(await self._asker.hear(opened, result))
+        return 0.0
 
     async def _step(self, opened: Opened) -> float:
         try:
-            stepped = await self._asker.advance(opened)
-            self._heard(silent=stepped.silent)
-            for number, verdict in stepped.leftovers:
-                await self._leftovers.left(number, verdict)
+            await self._conclude(await self._asker.advance(opened))
         finally:
             self._steps -= 1
         return 0.0
+
+    async def _conclude(self, stepped: Stepped) -> None:
+        self._heard(silent=stepped.silent)
+        await self._leftovers.tell(stepped.leftovers)
+        for number, verdict in stepped.leftovers:
+            await self._leftovers.left(number, verdict)
 
     async def _probe(self) -> float:
         try:
@@ -250,5 +276,8 @@ class Prover:
         now = self._destination.now()
         if not silent:
             self._silence = Backoff(LOOK_AGAIN)
+            if self._held:  # nothing that is sent may ever tell that the credential is there again
+                self._held = False
+                self._destination.passed()
         elif self._silence.due(now):
             self._silence = self._silence.failed(now, retry_after_s=None, random01=random.random())  # noqa: S311 - jitter

@@ -22,6 +22,7 @@ from edged.telemetry.live import Phase
 from edged.upstream.dial import Timeouts, connect, secure
 from edged.upstream.endpoint import Endpoint
 from edged.upstream.message import NoAnswer
+from edged.upstream.redaction import Redactor
 from edged.upstream.transport import RECEIVE_BYTES, Transport
 
 MAX_HEAD_BYTES = 16 << 10
@@ -30,11 +31,15 @@ MAX_HEAD_BYTES = 16 << 10
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where it is, and who the box is to it; the password is read at each connection. Callable as a `Connector`."""
+    """Where it is, and who the box is to it; callable as a `Connector`.
+
+    The password is read at each connection, and the `redactor` learns it.
+    """
 
     endpoint: Endpoint
     username: str | None = None
     password_file: Path | None = None
+    redactor: Redactor | None = None
 
     async def __call__(self, endpoint: Endpoint, context: ssl.SSLContext | None, timeouts: Timeouts) -> Transport:
         """Connect to `endpoint`, over TLS where a context is given. Raises NoAnswer. Source: RFC 9110 9.3.6."""
@@ -47,8 +52,10 @@ class Proxy:
                     await self._open(stream, head, endpoint)
             except trio.TooSlowError:
                 raise self._refusal(Phase.TCP, endpoint, f"within {timeouts.connect_s:g} s") from None
-            except (trio.BrokenResourceError, h11.ProtocolError) as error:
-                raise self._refusal(Phase.TCP, endpoint, str(error) or "the connection broke") from None
+            except trio.BrokenResourceError:
+                raise self._refusal(Phase.TCP, endpoint, "the connection broke") from None
+            except h11.ProtocolError:
+                raise self._refusal(Phase.TCP, endpoint, "its answer is malformed") from None
             transport = Transport(stream, context, server_hostname=endpoint.host)
             await secure(transport, endpoint, timeouts)
             undo.pop_all()
@@ -80,7 +87,10 @@ class Proxy:
             pair = f"{self.username}:{read_secret(self.password_file)}"
         except CredentialError as error:
             raise NoAnswer(Phase.AUTH, str(error), not_processed=True) from None
-        return [("Proxy-Authorization", f"Basic {b64encode(pair.encode()).decode()}")]
+        value = f"Basic {b64encode(pair.encode()).decode()}"
+        if self.redactor is not None:
+            self.redactor.learn_fields([("proxy-authorization", value)])
+        return [("Proxy-Authorization", value)]
 
     def _refusal(self, phase: Phase, endpoint: Endpoint, why: str) -> NoAnswer:
         text = f"no way to {endpoint.peer} through the proxy {self.endpoint.peer}: {why}"

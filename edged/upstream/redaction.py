@@ -1,8 +1,9 @@
 """Keeping secrets out of what a peer says before it is shown to anybody.
 
 A peer may answer with what it was sent: the credential, whole or its beginning, a token in a URL. What is told of an
-answer, in the state, an event, the history or the log, has passed through here. Every credential that leaves is learned
-first, and the latest of them are remembered, so that one which was replaced meanwhile is known too.
+answer, in the state, an event, the history or the log, has passed through here. Every credential that leaves for it,
+its proxy or its token endpoint is learned first, and the latest of them are remembered, so that one which was replaced
+meanwhile is known too.
 
 Invariants: pure; what takes a secret's place is not ASCII, as every secret is, so nothing that is left makes up one.
 """

@@ -3,8 +3,9 @@
 All values are frozen; every step takes the time and a random number and gives the next value, so that the same
 history always gives the same plan. Times are seconds of one monotonic clock.
 
-Invariants: a wait never exceeds the pace's cap plus the capped Retry-After; a Retry-After is never undercut; a
-failure never brings a due time forward; the breaker moves only along its table and an illegal move raises.
+Invariants: a wait never exceeds the pace's cap plus the capped Retry-After; a Retry-After is never undercut but on a
+person's command; a failure never brings a due time forward; the breaker moves only along its table and an illegal
+move raises.
 """
 
 import math
@@ -56,6 +57,10 @@ class Backoff:
     def deferred(self, now: float, retry_after_s: float | None) -> "Backoff":
         """Not before now plus Retry-After, without counting a failure."""
         return replace(self, due_s=max(self.due_s, now + retry_floor_s(retry_after_s)))
+
+    def hastened(self, now: float) -> "Backoff":
+        """Due now, since somebody knows more; the failures stay counted."""
+        return replace(self, due_s=min(self.due_s, now))
 
     def recovered(self) -> "Backoff":
         """After a success: nothing to wait for."""
@@ -136,6 +141,10 @@ class Breaker:
         if not self.backoff.due(now):
             raise IllegalMove(f"a probe {self.backoff.due_s - now:.1f} s before it is due")
         return Breaker(self._moved(Move.PROBE), self.backoff)
+
+    def hastened(self, now: float) -> "Breaker":
+        """Somebody knows more than it learnt: it may be probed now."""
+        return replace(self, backoff=self.backoff.hastened(now))
 
     def abandoned(self) -> "Breaker":
         """The probe was cancelled: open as before, and due at once."""

@@ -26,7 +26,7 @@ from edged.upstream.heard import answer_of, silence_of
 from edged.upstream.message import Body, NoAnswer
 from edged.upstream.retry import Backoff, Pace
 from edged.upstream.send_values import FileResult, Outcome, SendSettings, Stop, Watcher
-from edged.upstream.stow import Form, store_body, store_request
+from edged.upstream.stow import ACCEPTED, Form, other_accept, store_body, store_request
 from edged.upstream.verdict_values import (
     HELD,
     REPEATS,
@@ -49,7 +49,7 @@ PACE = Pace(base_s=0.5, cap_s=10.0, least=0.5)
 
 T = TypeVar("T")
 
-_AT_ONCE = frozenset({Standing.ACCEPT_XML, Standing.NEW_CONNECTION, Standing.FOLLOW})
+_AT_ONCE = frozenset({Standing.OTHER_ACCEPT, Standing.NEW_CONNECTION, Standing.FOLLOW})
 _UNSAID = frozenset({Kind.VERIFY, Kind.VERIFY_LATER})
 _OF_INSTANCES = frozenset({ConditionName.REFUSES_ALL, ConditionName.CANNOT_PROVE})
 
@@ -72,7 +72,7 @@ class FileSender:
         self._settings = settings
         self._watcher = watcher
         self._target = f"{client.endpoint.base_path}/studies"
-        self._accept = "application/dicom+json"
+        self._accept = ACCEPTED[0]
         self._accepted = False
         self._status: int | None = None
         self._stop: Stop | None = None
@@ -144,20 +144,18 @@ class FileSender:
         history = History(others_accepted=self._accepted)
         context = Context(
             histories=dict.fromkeys(uids, history),
-            url=str(self._client.endpoint),
-            refreshed=True,
             batch_failures=trial.tries,
         )
         while True:
             heard = await self._exchange(trial.forms)
-            decision = decide(heard, uids, context)
+            decision = decide(heard, uids, replace(context, url=self._client.endpoint.url(self._target)))
             verdict = decision.destination
             if verdict.standing not in _AT_ONCE or context.repeated >= REPEATS:
                 return heard, decision
             self._target = verdict.location or self._target
-            if verdict.standing is Standing.ACCEPT_XML:
-                self._accept = "application/dicom+xml"
-                context = replace(context, tried_xml=True)
+            if verdict.standing is Standing.OTHER_ACCEPT:
+                self._accept = other_accept(self._accept)
+                context = replace(context, tried_other_accept=True)
             context = replace(context, repeated=context.repeated + 1)
 
     async def _exchange(self, forms: tuple[FileForm, ...]) -> Answer | Silence:
@@ -193,7 +191,7 @@ class FileSender:
             (apart[step] if again else told).append(form)
         in_vain = waits and not patient and not apart.keys().isdisjoint(steps.values())
         if in_vain or (verdict.standing in HELD and verdict.condition not in _OF_INSTANCES):
-            self._end(verdict)
+            self._end(replace(verdict, text=_in_full(verdict.text, heard)))
         for form in told:
             self._tell(form, heard, decision.instances[form.sop_instance_uid])
         groups = [tuple(apart[Kind.AGAIN]), *halves(apart[Kind.HALVE]), *((form,) for form in apart[Kind.SPLIT])]
@@ -211,7 +209,7 @@ class FileSender:
         else:
             unsaid = isinstance(heard, Silence) or (verdict.reason is None and verdict.kind in _UNSAID)
             outcome = Outcome.UNPROVEN if unsaid else Outcome.REFUSED
-            reason, text = verdict.reason, verdict.text
+            reason, text = verdict.reason, _in_full(verdict.text, heard)
         if reason is not None:
             text = reason_text(reason)
         self._watcher.told(FileResult(form.path, outcome, form.scan.length, form.sop_instance_uid, reason, text))
@@ -251,6 +249,11 @@ class _Watched:
                 self.given += len(piece)
                 self._watcher.moved(len(piece))
                 yield piece
+
+
+def _in_full(text: str, heard: Answer | Silence) -> str:
+    """What is decided, and what the archive said in its own words: whoever sends by hand may read them."""
+    return f"{text}: {heard.said}" if heard.said else text
 
 
 def _next_step(verdict: Verdict, *, waits: bool) -> Kind:

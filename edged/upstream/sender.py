@@ -1,4 +1,4 @@
-"""A worker's loop: take a batch, send it, carry out what was decided, say how the destination stands.
+"""A worker's turn: take a batch, send it, carry out what was decided, say how the destination stands.
 
 Choosing is done by `lease`, sending and deciding by `exchange`, carrying out by `outcomes`. This is the guard of a
 forwarder item: whatever goes wrong with one is logged once, and it is tried again later.
@@ -6,7 +6,7 @@ forwarder item: whatever goes wrong with one is logged once, and it is tried aga
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import trio
 
@@ -15,16 +15,21 @@ from edged.services.retrieve import WebForm
 from edged.store.errors import InstanceGone, StoreError
 from edged.store.waiting import Waiting
 from edged.telemetry.live import Phase
+from edged.upstream.auth_fault import hold_without_credential
 from edged.upstream.batch import Batch, first_of_each
+from edged.upstream.crew import Crew
+from edged.upstream.decoding import NotTranscoded
 from edged.upstream.destination import Destination
 from edged.upstream.exchange import Exchange, Exchanged
 from edged.upstream.forms import Forms
-from edged.upstream.lease import Leases
+from edged.upstream.lease import Leases, Taken
 from edged.upstream.look import Looker
 from edged.upstream.message import FIRST_REFUSAL
 from edged.upstream.outcomes import Outcomes
 from edged.upstream.parking import Parking
-from edged.upstream.verdict_values import Answer, ConditionName, DestinationVerdict, Kind, Silence, Standing, Verdict
+from edged.upstream.transcoding import Transcoding
+from edged.upstream.verdict_status import NOT_NOW
+from edged.upstream.verdict_values import Answer, Kind, Silence, Standing, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +38,12 @@ log = logging.getLogger(__name__)
 class Tools:
     """What the workers of one destination share."""
 
+    crew: Crew
     leases: Leases
     forms: Forms
     exchange: Exchange
     outcomes: Outcomes
+    transcoding: Transcoding
     parking: Parking
     looker: Looker
 
@@ -48,21 +55,22 @@ class Sender:
         self._destination = destination
         self._tools = tools
 
-    async def work(self) -> None:
-        """Take batches for ever; one of the destination's parallel workers."""
+    async def work_once(self) -> None:
+        """Take a batch and serve it, or wait until there may be one: one turn of a worker."""
         destination, leases = self._destination, self._tools.leases
-        while True:
-            arrived, released = destination.box.bells.arrived.next, destination.released.next
-            try:
-                rows = await leases.take()
-            except StoreError as error:
-                log.info("the queue of %s could not be read: %s", destination.name, error)
-                rows = []
-            if rows:
-                with leases.held(rows):
-                    await self._serve(rows)
-            elif not await self._probed_by_search():
-                await _wait_any(destination.next_try_s(), arrived, released)
+        arrived, released = destination.box.bells.arrived.next, destination.released.next
+        try:
+            taken = await leases.take()
+        except StoreError as error:
+            log.info("the queue of %s could not be read: %s", destination.name, error)
+            taken = Taken()
+        if taken.rows:
+            with leases.held(taken.rows):
+                await self._serve(taken)
+            return
+        self._tools.crew.starved()
+        if not await self._probed_by_search():
+            await _wait_any(destination.next_try_s(), arrived, released)
 
     async def _probed_by_search(self) -> bool:
         """Probe a destination for which nothing waits; return whether it was due."""
@@ -75,19 +83,20 @@ class Sender:
                 self._destination.still_failing()
         return True
 
-    async def _serve(self, rows: Sequence[Waiting]) -> None:
+    async def _serve(self, taken: Taken) -> None:
         """The guard of a forwarder item: whatever goes wrong is logged once and tried again later."""
+        rows = taken.rows
         try:
-            forms = first_of_each(await self._tools.forms.of(rows))
+            forms = first_of_each(await self._tools.forms.of(rows, taken.seen))
             if forms and not await self._settled(rows[0], forms[0]):
-                await self._send(Batch(await self._tools.outcomes.without_too_large(forms), rows[0].urgent))
+                forms = await self._tools.outcomes.without_arrived(forms)
+                async with self._tools.transcoding.applied(forms) as leaving:
+                    await self._send(Batch(await self._tools.outcomes.without_too_large(leaving), rows[0].urgent))
         except CredentialError as error:
-            hint = "The credential that it wants cannot be had: its last error says why."
-            fault = DestinationVerdict(Standing.AUTH_FAULT, condition=ConditionName.AUTH_FAULT, hint=hint)
-            self._destination.failed(replace(fault, text=str(error)), Phase.AUTH)
+            hold_without_credential(self._destination, error)
         except InstanceGone as error:
             self._unreadable(rows, str(error))
-        except StoreError as error:
+        except (StoreError, NotTranscoded) as error:
             log.info("sending to %s: %s", self._destination.name, error)
             self._stumble(rows)
         except Exception:
@@ -116,9 +125,11 @@ class Sender:
     async def _send(self, batch: Batch) -> None:
         if not batch.forms:
             return
+        age = self._tools.crew.age
         exchanged = await self._tools.exchange.send(batch)
         self._note_sizes(batch, exchanged)
-        await self._tools.outcomes.apply(batch.numbers, exchanged.decision, exchanged.heard)
+        self._note_crew(batch, exchanged, age)
+        await self._tools.outcomes.apply(batch.numbers, exchanged)
         self._tell(batch, exchanged)
 
     def _note_sizes(self, batch: Batch, exchanged: Exchanged) -> None:
@@ -130,16 +141,45 @@ class Sender:
             destination.size = destination.size.measured(len(batch.forms), batch.size, exchanged.seconds)
             destination.sent(batch.size)
 
+    def _note_crew(self, batch: Batch, exchanged: Exchanged, age: int) -> None:
+        crew, heard = self._tools.crew, exchanged.heard
+        if isinstance(heard, Answer) and heard.status in NOT_NOW:
+            crew.pushed_back(age=age)
+        elif any(verdict.kind is Kind.SENT for verdict in exchanged.decision.instances.values()):
+            crew.finished(batch.size, exchanged.seconds, age=age)
+
     def _tell(self, batch: Batch, exchanged: Exchanged) -> None:
         """Say how the destination stands; an answer that only speaks against an instance says nothing of that."""
         destination, verdict, heard = self._destination, exchanged.decision.destination, exchanged.heard
-        count, name = len(batch.forms), destination.name
-        log.info("sent %d instances, %d bytes to %s: %s", count, batch.size, name, verdict.standing)
+        failures = destination.breaker.backoff.failures
         if verdict.standing is not Standing.OK:
             auth = verdict.standing in {Standing.AUTH_FAULT, Standing.PROXY_AUTH_FAULT}
             destination.failed(verdict, Phase.AUTH if auth else exchanged.phase)
         elif _is_well(heard) and not self._tools.parking.refusing:
             destination.passed()
+        self._log(batch, exchanged, again=destination.breaker.backoff.failures == failures)
+
+    def _log(self, batch: Batch, exchanged: Exchanged, *, again: bool) -> None:
+        """Write a line on a batch; in an outage one at the first, second, fourth failure and so on of the destination.
+
+        `again`: the destination's failure was counted already, with another batch.
+        """
+        destination, verdicts = self._destination, exchanged.decision.instances.values()
+        stored = sum(verdict.kind is Kind.SENT for verdict in verdicts)
+        told = {"batch": exchanged.batch}
+        if stored:
+            of = f"{stored} of " if stored < len(verdicts) else ""
+            log.info("sent %s%s, %d bytes to %s", of, _counted(batch), batch.size, destination.name, extra=told)
+            return
+        if exchanged.decision.destination.standing is not Standing.OK and (
+            again or not destination.breaker.backoff.should_log
+        ):
+            return
+        log.info("could not send %s to %s: %s", _counted(batch), destination.name, exchanged.heard.summary, extra=told)
+
+
+def _counted(batch: Batch) -> str:
+    return "1 instance" if len(batch.forms) == 1 else f"{len(batch.forms)} instances"
 
 
 def _is_well(heard: Answer | Silence) -> bool:

@@ -11,6 +11,7 @@ from http import HTTPStatus
 import trio
 
 from edged.config import CredentialError
+from edged.services.bell import Bell
 from edged.telemetry.live import Service
 from edged.upstream.asking import Asking
 from edged.upstream.destination import Destination
@@ -42,15 +43,23 @@ def described(response: Response) -> Service:
     return Service.OFFERED if b"commitment-requests" in body else Service.NOT_OFFERED
 
 
+def notifies(response: Response) -> bool:
+    """Whether an answer to OPTIONS lists what may be notification connections (PS3.18 8.10); to ask does no harm."""
+    return described(response) is not Service.UNKNOWN and b"subscribers" in response.body.lower()
+
+
 class ServiceProbe:
     """What is believed of one destination's storage commitment service; in memory, begun anew at each start.
 
+    `notifies`: it describes notifications too; `described` rings with each description that comes.
     `until_s` is until when it is believed not to be offered, `rest_s` until when nothing is asked after a refusal.
     """
 
     def __init__(self, destination: Destination, asking: Asking) -> None:
         self.until_s = 0.0
         self.rest_s = 0.0
+        self.notifies = False
+        self.described = Bell()
         self._destination = destination
         self._asking = asking
         self._said = Service.UNKNOWN
@@ -78,6 +87,8 @@ class ServiceProbe:
             self._said = described(response)
             self._next_s = self._destination.now() + DESCRIBED_S
             self._tell(self._said)
+            self.notifies = notifies(response)
+            self.described.ring()
 
     def refused(self) -> None:
         """Note that a request was answered as by one that does not offer the service."""

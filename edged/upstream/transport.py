@@ -11,16 +11,34 @@ times, and ends both. No method raises for what the peer did, but `handshake`.
 import select
 import ssl
 from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import trio
 
 RECEIVE_BYTES = 64 << 10
 
+Data = bytes | bytearray | memoryview
+Taken = Callable[[int], None]
+
+
+def _untold(_: int) -> None:
+    """Nobody wants to know."""
+
 
 class Wire(trio.abc.Stream):
-    """The bytes below TLS; a socket, or whatever stands for one. A failed send is remembered and not raised."""
+    """The bytes below TLS; a socket, or whatever stands for one. A failed send is remembered and not raised.
+
+    `taken` is told of the bytes that left, as they leave, if the wire knows.
+    """
 
     send_failed = False
+    taken: Taken = staticmethod(_untold)
+
+    async def send_each(self, data: Sequence[Data]) -> None:
+        """Send all of several buffers, as `send_all` does."""
+        for each in data:
+            await self.send_all(each)
 
     @abstractmethod
     def has_unread(self) -> bool:
@@ -44,6 +62,7 @@ class Transport:
         self._stream: trio.abc.Stream = self._tls or self._socket
         self.alpn: str | None = None
         self.tls_fault: str | None = None
+        self._early = b""
 
     @property
     def secure(self) -> bool:
@@ -60,16 +79,31 @@ class Transport:
         """Give the certificate that the peer showed, in DER; None without TLS."""
         return None if self._tls is None else self._tls.getpeercert(binary_form=True)
 
-    async def send(self, data: bytes | memoryview) -> bool:
-        """Send all of it; False when the peer takes no more."""
+    async def send(self, *data: bytes | memoryview) -> bool:
+        """Send all of it, in this order; False when the peer takes no more."""
         try:
-            await self._stream.send_all(data)
+            if self._tls is None:
+                await self._socket.send_each(data)
+            else:
+                await self._tls.send_all(data[0] if len(data) == 1 else b"".join(data))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return False
         return not self._socket.send_failed
 
+    @contextmanager
+    def telling(self, taken: Taken) -> Iterator[None]:
+        """Tell how many bytes leave, each time that some do, until the block ends; over TLS they are encrypted ones."""
+        self._socket.taken = taken
+        try:
+            yield
+        finally:
+            self._socket.taken = _untold
+
     async def receive(self) -> bytes | bytearray:
         """Give what has come; empty when nothing will come any more, whatever the reason."""
+        if self._early:
+            early, self._early = self._early, b""
+            return early
         try:
             return await self._stream.receive_some(RECEIVE_BYTES)
         except trio.BrokenResourceError as error:
@@ -78,6 +112,10 @@ class Transport:
             return b""
         except trio.ClosedResourceError:
             return b""
+
+    def put_back(self, data: bytes) -> None:
+        """Let what was received be received again, by whoever goes on in another protocol."""
+        self._early = data + self._early
 
     def has_unread(self) -> bool:
         """Tell without waiting whether the socket has bytes, an end or an error to read."""
@@ -94,10 +132,17 @@ class _Socket(Wire):
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+    async def send_all(self, data: Data) -> None:
+        await self.send_each((data,))
+
+    async def send_each(self, data: Sequence[Data]) -> None:
+        left = [memoryview(each) for each in data if each]
         try:
-            await self._stream.send_all(data)
-        except trio.BrokenResourceError:
+            while left:
+                size = await self._stream.socket.sendmsg(left)
+                self.taken(size)
+                _drop(left, size)
+        except OSError:
             self.send_failed = True
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -116,3 +161,11 @@ class _Socket(Wire):
 
     def close(self) -> None:
         self._stream.socket.close()
+
+
+def _drop(left: list[memoryview], size: int) -> None:
+    """Take so many bytes from the front."""
+    while left and size >= len(left[0]):
+        size -= len(left.pop(0))
+    if size:
+        left[0] = left[0][size:]

@@ -117,8 +117,6 @@ def _fitted(verdict: Verdict, history: History, context: Context) -> Verdict:
         return doubt(verdict, history)
     if kind is Kind.TRANSCODE and (history.transcoded or not context.may_transcode):
         return Verdict(Kind.PARK, verdict.reason, text=verdict.text)
-    if kind in {Kind.VERIFY, Kind.VERIFY_LATER} and not context.may_verify:
-        return Verdict(Kind.HOLD, verdict.reason, text=verdict.text, condition=ConditionName.CANNOT_PROVE)
     if kind is Kind.VERIFY_LATER:
         return Verdict(kind, verdict.reason, text=verdict.text, after_s=BEING_CREATED_WAIT_S)
     return verdict

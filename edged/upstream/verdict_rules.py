@@ -9,10 +9,9 @@ the destination accepted another one; every other refusal holds the destination 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from urllib.parse import urljoin, urlsplit
 
 from edged.dicom.reasons import FailureReason
-from edged.upstream.redaction import shown_url
+from edged.upstream.redirect import absolute, host_of, same_origin_target
 from edged.upstream.verdict_reasons import doubt, judge
 from edged.upstream.verdict_values import (
     REPEATS,
@@ -25,10 +24,7 @@ from edged.upstream.verdict_values import (
     Ruling,
     Standing,
     Verdict,
-    one_line,
 )
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +60,9 @@ Rule = Callable[[Case, StatusRow], Ruling]
 
 
 def no_evidence(case: Case, row: StatusRow) -> Ruling:
-    """A success that names nobody: look whether it is there; where nothing can be asked, hold."""
+    """A success that names nobody: look whether it is there."""
     text = f"{case.answer.summary}: the answer does not name the instance"
-    if case.context.may_verify:
-        return Ruling(Verdict(Kind.VERIFY, text=text), DestinationVerdict(Standing.OK))
-    held = Verdict(Kind.HOLD, text=text, condition=ConditionName.CANNOT_PROVE)
-    return Ruling(held, _hold(case, ConditionName.CANNOT_PROVE, row.hint))
+    return Ruling(Verdict(Kind.VERIFY, text=text), DestinationVerdict(Standing.OK))
 
 
 def refused(case: Case, row: StatusRow) -> Ruling:
@@ -98,9 +91,7 @@ def not_now(case: Case, row: StatusRow) -> Ruling:
 
 
 def unauthorized(case: Case, row: StatusRow) -> Ruling:
-    """A refused credential: refreshed once, then an authentication fault that keeps probing."""
-    if not case.context.refreshed:
-        return Ruling(_pending(case), DestinationVerdict(Standing.REFRESH_CREDENTIAL, text=case.answer.summary))
+    """A refused credential, refreshed by then (`asking`): an authentication fault that keeps probing."""
     fault = _hold(case, ConditionName.AUTH_FAULT, row.hint, standing=Standing.AUTH_FAULT)
     return Ruling(_pending(case), fault)
 
@@ -126,15 +117,15 @@ def forbidden(case: Case, row: StatusRow) -> Ruling:
 def hold(case: Case, row: StatusRow) -> Ruling:
     """An answer that only a change of the settings can cure, or that nobody foresaw."""
     url = absolute(case.context.url, case.answer.location) if row.condition is ConditionName.MOVED else ""
-    hint = f"{row.hint}; it names {one_line(shown_url(url))}" if url else row.hint
+    hint = f"{row.hint}; it names {host_of(url)}" if url else row.hint
     return Ruling(_pending(case), _hold(case, row.condition, hint))
 
 
 def not_acceptable(case: Case, row: StatusRow) -> Ruling:
-    """The form of the answer is refused: once more with dicom+xml, then as any refused setting."""
-    if case.context.tried_xml:
+    """The form of the answer is refused: once more with the other one, then as any refused setting."""
+    if case.context.tried_other_accept:
         return hold(case, row)
-    return Ruling(_pending(case), DestinationVerdict(Standing.ACCEPT_XML, text=case.answer.summary))
+    return Ruling(_pending(case), DestinationVerdict(Standing.OTHER_ACCEPT, text=case.answer.summary))
 
 
 def follow(case: Case, row: StatusRow) -> Ruling:
@@ -151,37 +142,6 @@ def misdirected(case: Case, row: StatusRow) -> Ruling:
     if case.context.repeated >= REPEATS:
         return not_now(case, row)
     return Ruling(_pending(case), DestinationVerdict(Standing.NEW_CONNECTION, text=case.answer.summary))
-
-
-def same_origin_target(base: str, location: str) -> str:
-    """The origin-form target of a redirect, or nothing when it leaves the scheme, host or port of base."""
-    url = absolute(base, location)
-    if not url or _origin(url) != _origin(base):
-        return ""
-    parts = urlsplit(url)
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
-def absolute(base: str, location: str) -> str:
-    """The absolute URL that a Location means (RFC 9110 10.2.2), or nothing when it is none."""
-    if not location or not all("!" <= sign <= "~" for sign in location):
-        return ""
-    try:
-        url = urljoin(base, location)
-    except ValueError:
-        return ""
-    return url if _origin(url) else ""
-
-
-def _origin(url: str) -> tuple[str, str, int] | None:
-    try:
-        parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
-    except ValueError:
-        return None
-    if not port or not parts.hostname or "@" in parts.netloc:
-        return None
-    return (parts.scheme, parts.hostname, port)
 
 
 def _blamed(case: Case, row: StatusRow, several: Kind) -> Ruling:

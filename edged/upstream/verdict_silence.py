@@ -3,12 +3,12 @@
 A table of cases, read from the top; the first whose test holds rules. Nothing here is evidence about an instance
 unless a single one breaks alike for the third time while others pass.
 
-Invariants: total; never "sent", never "park"; what was not provably refused before processing is asked about
-first on HTTP/2, where one broken connection takes many answers with it.
+Invariants: total; never "sent", never "park". The version of HTTP changes no verdict: what may have arrived over
+HTTP/2, where one broken connection takes many answers with it, is only looked for once before it is sent again.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edged.upstream.verdict_reasons import doubt
 from edged.upstream.verdict_values import (
@@ -31,6 +31,7 @@ _ALIKE_SHARE = 0.05  # of the greater of two offsets or times
 _ALIKE_BYTES = 65536  # what may still be in a socket's buffer when the connection breaks
 _ALIKE_S = 1.0
 
+_LOOKED_FOR = "over HTTP/2 looked for once, then sent again"
 _BEFORE_THE_REQUEST = frozenset({"dns", "tcp", "tls", "auth"})
 
 
@@ -91,10 +92,6 @@ def _batch_again(case: SilentCase) -> bool:
     return not case.single and case.context.batch_failures > 0
 
 
-def _outcome_unknown(case: SilentCase) -> bool:
-    return case.silence.http2 and case.silence.sent_bytes > 0 and case.context.may_verify
-
-
 def _always(_: SilentCase) -> bool:
     return True
 
@@ -126,7 +123,7 @@ SILENCE_ROWS = (
     ),
     SilenceRow(
         "a single one breaks for the third time at a like offset or time while others pass",
-        "doubtful under too-big-or-too-slow",
+        f"doubtful under too-big-or-too-slow; {_LOOKED_FOR}",
         "something on the way bounds it",
         _breaks_alike,
         Kind.DOUBTFUL,
@@ -134,23 +131,15 @@ SILENCE_ROWS = (
     ),
     SilenceRow(
         "a batch breaks that failed before",
-        "split to single ones, later",
+        f"split to single ones, later; {_LOOKED_FOR}",
         "one of them may be the cause",
         _batch_again,
         Kind.SPLIT,
         Standing.LATER,
     ),
     SilenceRow(
-        "an HTTP/2 stream whose outcome is unknown",
-        "verify first, later",
-        "one broken connection takes many answers with it",
-        _outcome_unknown,
-        Kind.VERIFY,
-        Standing.LATER,
-    ),
-    SilenceRow(
         "a single one breaks while others pass",
-        "later, by its own back-off",
+        f"later, by its own back-off; {_LOOKED_FOR}",
         "one bad instance must not slow the others",
         _breaks_alone,
         Kind.LATER,
@@ -158,7 +147,7 @@ SILENCE_ROWS = (
     ),
     SilenceRow(
         "any other loss",
-        "later; the breaker opens",
+        f"later; the breaker opens; {_LOOKED_FOR}",
         "networks fail and come back",
         _always,
         Kind.PENDING,
@@ -174,7 +163,13 @@ def rule_silence(case: SilentCase) -> Ruling:
     verdict = Verdict(row.instance, text=text)
     if row.instance is Kind.DOUBTFUL:
         verdict = doubt(Verdict(Kind.DOUBTFUL, text=text, condition=ConditionName.TOO_BIG_OR_TOO_SLOW), case.history)
-    return Ruling(verdict, DestinationVerdict(row.standing, text=text))
+    return Ruling(
+        replace(verdict, may_be_there=_may_be_there(case.silence)), DestinationVerdict(row.standing, text=text)
+    )
+
+
+def _may_be_there(silence: Silence) -> bool:
+    return silence.http2 and silence.sent_bytes > 0 and not silence.not_processed
 
 
 def silence_rows() -> list[Row]:

@@ -36,7 +36,6 @@ STATUS_ROWS = (
         "no evidence: verify; where that is impossible, hold under cannot-prove",
         "archives answer success and have nothing",
         label="2xx",
-        hint="let the destination answer search or retrieve, or accept the proof `stored`",
     ),
     StatusRow(
         (HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT),
@@ -93,7 +92,7 @@ STATUS_ROWS = (
     StatusRow(
         (HTTPStatus.NOT_ACCEPTABLE,),
         rules.not_acceptable,
-        f"once more accepting dicom+xml, remembered; then {_HELD}",
+        f"once more accepting dicom+xml instead of dicom+json, or the reverse; what works is remembered; else {_HELD}",
         "older archives answer in XML only",
         hint="the destination offers its answer neither in DICOM JSON nor in DICOM XML",
     ),

@@ -3,8 +3,8 @@
 Only frozen values and closed sets of names live here; the rules are in verdict_reasons, verdict_status and
 verdict_silence, and verdicts.decide puts them together.
 
-Invariants: a Context is checked where it is made, so that no setting can turn an answer into "sent"; a text
-from a peer is kept on one line and cut to TEXT_LIMIT before it enters a verdict.
+Invariants: a Context is checked where it is made, so that no setting can turn an answer into "sent"; what a peer said
+in its own words may hold a patient's name: it stands in what was heard and enters no verdict.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from edged.http.retry_after import parse_retry_after
+from edged.upstream.redaction import shown_url
 
 TEXT_LIMIT = 300  # enough for the sentence that matters of an archive's error page
 REPEATS = 3  # of one request at once (a redirect, a new connection, a refused stream) before it has to wait
@@ -33,7 +34,6 @@ class Kind(StrEnum):
     VERIFY = "verify"  # ask the destination whether it has it
     VERIFY_LATER = "verify-later"  # the same, but not before Verdict.after_s
     TRANSCODE = "transcode"  # again in a transfer syntax that the destination takes
-    HOLD = "hold"  # not sent again until its condition is gone
     SPLIT = "split"  # each instance of the batch alone
     HALVE = "halve"  # in batches of half the size
     PARK = "park"  # a permanent verdict on this very instance
@@ -48,8 +48,7 @@ class Standing(StrEnum):
     PROBE_OTHER = "probe-other"  # held; the next probe is another instance or an empty search
     AUTH_FAULT = "auth-fault"
     PROXY_AUTH_FAULT = "proxy-auth-fault"
-    REFRESH_CREDENTIAL = "refresh-credential"  # then the same request once more
-    ACCEPT_XML = "accept-xml"  # the same request, accepting application/dicom+xml; remembered
+    OTHER_ACCEPT = "other-accept"  # the same request, accepting XML instead of JSON or JSON instead of XML
     NEW_CONNECTION = "new-connection"  # the same request on another connection
     FOLLOW = "follow"  # the same request to DestinationVerdict.location
 
@@ -62,6 +61,7 @@ class ConditionName(StrEnum):
 
     AUTH_FAULT = "auth-fault"
     CANNOT_PROVE = "cannot-prove"
+    CONFLICT = "conflict"
     COMMITMENT_REFUSED = "commitment-refused"
     COMMITMENT_UNREADABLE = "commitment-unreadable"
     MISCONFIGURED = "misconfigured"
@@ -88,13 +88,17 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A final HTTP answer to a store request; location is the Location field, text for people only."""
+    """A final HTTP answer to a store request.
+
+    location is the Location field, meaning what the response says beyond its instances, text the peer's own words.
+    """
 
     status: int
     report: Report | None = None
     location: str = ""
     retry_after_s: float | None = None
     text: str = ""
+    meaning: str = ""
 
     @classmethod
     def received(cls, status: int, headers: Headers, *, report: Report | None, text: str, now: float) -> "Answer":
@@ -104,8 +108,14 @@ class Answer:
 
     @property
     def summary(self) -> str:
-        """The answer in one line: its status and the beginning of its text."""
-        return summary(self.status, self.text)
+        """The answer in one line: its status and what that means, in no words of the peer's."""
+        return summary(self.status, self.meaning)
+
+    @property
+    def said(self) -> str:
+        """What the peer said in its own words, in one line."""
+        moved = f"Location: {shown_url(self.location)}" if self.location else ""
+        return one_line(" ".join(filter(None, (self.text, moved))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +128,10 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No answer came: the phase that failed (DESIGN 5), and what is known of the request's fate."""
+    """No answer came: the phase that failed (DESIGN 5), and what is known of the request's fate.
+
+    text is ours, peer_text what the peer said in its own words.
+    """
 
     phase: str
     sent_bytes: int = 0
@@ -126,6 +139,12 @@ class Silence:
     not_processed: bool = False  # provably: a refused stream, a stream above GOAWAY's last
     http2: bool = False
     text: str = ""
+    peer_text: str = ""
+
+    @property
+    def said(self) -> str:
+        """What the peer said in its own words, in one line."""
+        return one_line(self.peer_text)
 
     @property
     def summary(self) -> str:
@@ -152,12 +171,10 @@ class Context:
 
     histories: Mapping[str, History] = field(default_factory=dict)
     overrides: Mapping[int, Kind] = field(default_factory=dict)
-    url: str = ""  # that the request was sent to
+    url: str = ""  # that the request was sent to, with its target: what a relative Location is relative to
     may_transcode: bool = False  # the settings allow it for this destination
-    may_verify: bool = True  # the destination answers retrieve or search
     search_passed: bool = False  # an empty search passed since the destination was last refused
-    refreshed: bool = False  # this request already carries a fresh credential
-    tried_xml: bool = False  # it already accepts dicom+xml
+    tried_other_accept: bool = False  # it was refused already with the other Accept
     repeated: int = 0  # times it was sent again at once
     batch_failures: int = 0  # times this very batch failed before
     unsent: frozenset[str] = frozenset()  # of these not every byte had left when the answer was complete
@@ -174,7 +191,10 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is to be done with one instance, and why; after_s is the least wait."""
+    """What is to be done with one instance, and why; after_s is the least wait.
+
+    may_be_there: the answer was lost, not the instance; it is looked for before it is sent again.
+    """
 
     kind: Kind
     reason: int | None = None
@@ -182,6 +202,7 @@ class Verdict:
     text: str = ""
     condition: ConditionName | None = None
     after_s: float | None = None
+    may_be_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +248,9 @@ def one_line(text: str) -> str:
     return " ".join(printable.split())[:TEXT_LIMIT]
 
 
-def summary(status: int, text: str) -> str:
-    """An answer in one line: its status and the beginning of its text."""
-    said = one_line(text)
-    return f"HTTP {status}: {said}" if said else f"HTTP {status}"
+def summary(status: int, meaning: str = "") -> str:
+    """An answer in one line: its status and what it means, in no words of the peer's."""
+    return f"HTTP {status}: {one_line(meaning)}" if meaning else f"HTTP {status}"
 
 
 def field_value(headers: Headers, name: str) -> str:

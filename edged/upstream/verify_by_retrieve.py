@@ -12,6 +12,7 @@ import trio
 from edged.config import CredentialError
 from edged.dicom.errors import DicomError
 from edged.dicom.scanner import InstanceScanner
+from edged.dicom.uids import COMPRESSED_THAT_CAN_BE_UNDONE
 from edged.http.multipart import MultipartError
 from edged.services.repair import MARGIN_BYTES
 from edged.store.records import Instance
@@ -49,7 +50,11 @@ class _Scanned:
         scan = self._scanner.finish()
         if scan.sop_instance_uid != instance.sop_instance_uid:
             return Finding.UNKNOWN
-        return Finding.THERE if scan.dataset_digest == instance.dataset_digest else Finding.DIFFERS
+        if scan.dataset_digest == instance.dataset_digest:
+            return Finding.THERE
+        theirs, ours = scan.transfer_syntax_uid, instance.transfer_syntax_uid
+        is_recoded = theirs != ours and not COMPRESSED_THAT_CAN_BE_UNDONE.isdisjoint({theirs, ours})
+        return Finding.RECODED if is_recoded else Finding.DIFFERS
 
 
 async def compare_data_sets(asking: Asking, instance: Instance, processor: trio.Lock) -> Finding:

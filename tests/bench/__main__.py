@@ -16,7 +16,11 @@ from pathlib import Path
 
 from tests.bench.churn import churn
 from tests.bench.crowd import beside_a_crowd
+from tests.bench.end_to_end import end_to_end
+from tests.bench.events import events
 from tests.bench.forward import forward
+from tests.bench.forward_cost import cost
+from tests.bench.forward_link import link
 from tests.bench.intake import intake, large, small
 from tests.bench.plan import FULL, QUICK, TINY, Plan
 from tests.bench.protocols import protocols
@@ -32,11 +36,15 @@ SECTIONS: dict[str, Callable[[Plan], list[Row]]] = {
     "large": large,
     "protocols": protocols,
     "forward": forward,
+    "link": link,
+    "cost": cost,
+    "end-to-end": end_to_end,
     "churn": churn,
     "start": start,
     "queue": queue,
     "slow-disk": slow_disk,
     "crowd": beside_a_crowd,
+    "events": events,
 }
 ALL = "all"
 FAILED = 2

@@ -7,7 +7,7 @@ nothing (`sink`), and its word is taken as proof (`commitment = ["stored"]`).
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from subprocess import PIPE, Popen
 
@@ -23,11 +23,12 @@ from tests.bench.template import Kind, make_template
 LOOK_EVERY_S = 0.05
 WITHIN_S = 300.0
 
-_TO_SINK = """
+TO_SINK = """
 [[destination]]
 name = "sink"
-url = "http://127.0.0.1:{port}/dicom-web"
+url = "{url}"
 commitment = ["stored"]
+{more}
 """
 
 
@@ -49,11 +50,19 @@ def forward(plan: Plan) -> list[Row]:
 
 
 def _measure(plan: Plan, load: Load) -> Figure:
+    with sink() as port:
+        return received_and_sent(plan, load, f"http://127.0.0.1:{port}/dicom-web")
+
+
+def received_and_sent(plan: Plan, load: Load, url: str, more: str = "") -> Figure:
+    """Instances a second, from the first byte that a fresh box receives to the last instance that was sent to `url`.
+
+    `more`: further settings of the destination.
+    """
     capacity = LEAST_CAPACITY_MIB + load.size * 5 // 4 // MIB
     with ExitStack() as stack:
-        port = stack.enter_context(_sink())
         folder = stack.enter_context(fresh_folder(plan.work))
-        server = stack.enter_context(edged(folder, Edged(capacity, more=_TO_SINK.format(port=port))))
+        server = stack.enter_context(edged(folder, Edged(capacity, more=TO_SINK.format(url=url, more=more))))
         warm = replace(load, wanted=min(load.wanted, 16), per_request=1)
         warm_up(server, warm)
         _wait_sent(server, warm.instances)
@@ -76,9 +85,15 @@ def _wait_sent(server: Server, count: int) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
+def sink(*arguments: str) -> AbstractContextManager[int]:
+    """Run a sink; gives its port."""
+    return printing_its_port("tests.bench.sink", *arguments)
+
+
 @contextmanager
-def _sink() -> Iterator[int]:
-    with Popen([sys.executable, "-m", "tests.bench.sink"], stdout=PIPE, text=True) as process:
+def printing_its_port(module: str, *arguments: str) -> Iterator[int]:
+    """Run a module that prints the port on which it listens."""
+    with Popen([sys.executable, "-m", module, *arguments], stdout=PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             yield int(process.stdout.readline())

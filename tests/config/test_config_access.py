@@ -79,6 +79,8 @@ def test_what_is_allowed_but_remarkable() -> None:
     dear = PASSWORD.replace('"u"', '"v"').replace("p=5", "p=6")
     (remark,) = remarks(parse(TLS + PASSWORD + dear, {}))
     assert remark.startswith("access.password[u]: cheaper to check than others")
+    (remark,) = remarks(parse('[[route]]\nname = "ct"\nto = []\n', {}))
+    assert remark.startswith("route[ct].to: what it takes goes to no destination")
 
 
 @pytest.mark.parametrize(

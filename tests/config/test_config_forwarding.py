@@ -12,7 +12,7 @@ from edged.config import Auth, AuthKind, Destination, DestinationTLS, Proxy, Rou
 from edged.config.checks import contradictions
 from edged.config.credentials import missing_files
 from edged.config.rules import attribute_patterns, destination_names, patterns
-from edged.config.values import fingerprints, header_names, share
+from edged.config.values import fingerprints, header_names, notifications, share
 
 _ARCHIVE = Destination(name="archive", url="https://archive.example")
 _FILE = Path("/nowhere")
@@ -33,6 +33,10 @@ def _problems(*destinations: Destination, routes: tuple[Route, ...] = ()) -> lis
         ),
         (Auth(kind=AuthKind.JWT, token_url="https://t", issuer="i", key_file=_FILE, subject="s", key_id="1"), []),
         (Auth(kind=AuthKind.JWT, token_url="https://t", key_file=_FILE), ["issuer: must be given with"]),
+        (Auth(kind=AuthKind.JWT, issuer="i", key_file=_FILE), ["token_url: must be given with"]),
+        (Auth(kind=AuthKind.JWT, token_url="https://t", client_id="c", key_file=_FILE), []),
+        (Auth(kind=AuthKind.JWT, scope="s", key_file=Path("/nowhere/account.json")), []),
+        (Auth(kind=AuthKind.JWT, issuer="i", token_url="https://t"), ["key_file: must be given with"]),
         (Auth(kind=AuthKind.BEARER, token_file=_FILE, scope="s"), ["scope: has no meaning with"]),
         (Auth(kind=AuthKind.MTLS), ['kind: "mtls" needs the certificate']),
     ],
@@ -115,3 +119,22 @@ def test_a_share_is_part_of_one(value: object) -> None:
         share(value)
     assert share(1) == 1.0
     assert Store().reconcile < 1
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("auto", "auto"),
+        ("off", "off"),
+        ("wss://archive.example/events/", "https://archive.example/events"),
+        ("http://archive.example:8042", "http://archive.example:8042"),
+    ],
+)
+def test_where_events_come_from(written: str, read: str) -> None:
+    assert notifications(written) == read
+
+
+@pytest.mark.parametrize("written", ["on", "", True, "ws://a:b@archive.example", ["auto"]])
+def test_where_events_cannot_come_from(written: object) -> None:
+    with pytest.raises(ValueError, match=r"write|belong"):
+        notifications(written)

@@ -9,15 +9,17 @@ from typing import Any
 import trio
 import trio.testing
 from wsproto.connection import Connection, ConnectionType
+from wsproto.extensions import PerMessageDeflate
 
 from edged.server import Limits
 from edged.server.exchange import Service
-from edged.server.head_gate import check_head
+from edged.server.head_gate import Head, check_head
 from edged.server.http1 import HTTP1Connection
 from edged.server.http1_answer import Fields
 from edged.server.http2 import HTTP2Connection
 from edged.server.peer import Peer, peer_of
 from edged.server.websocket import WebSocket
+from edged.server.websocket_deflate import Agreed, deflated
 from edged.server.wire import Disconnected, Wire
 from tests.fuzz.corpus import gunicorn_corpus
 from tests.fuzz.target import Target, cuts_of, however_cut
@@ -27,6 +29,7 @@ from tests.support.server_kit import TO_HTTP2, TO_WEBSOCKET, read_all, sink
 LIMITS = Limits(head_s=5, body_s=5, linger_s=0.1, drain_s=1, message_bytes=200)
 WITHIN_S = 20
 HANDSHAKE = check_head(TO_WEBSOCKET)
+COMPRESSING = check_head(TO_WEBSOCKET.removesuffix(b"\r\n") + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
 HTTP2_ANSWER = b"\x00\x00"
 """What an HTTP/2 answer begins with: SETTINGS, or a GOAWAY of that size."""
 
@@ -82,6 +85,9 @@ class Memory:
         self._pieces = iter(pieces)
         self.sent = b""
 
+    def enter(self) -> bool:
+        return True
+
     async def begin(self, status: int, fields: Fields) -> None:
         assert status == 101
 
@@ -104,11 +110,23 @@ def websocket(data: bytes) -> None:
     assert [message["type"] for message in messages[-1:]] == ["websocket.disconnect"]
 
 
+def websocket_deflate(data: bytes) -> None:
+    """The same of a session that has negotiated compression, but that a fault may be met as another one."""
+    messages = however_cut(data, _compressing)
+    assert all(len(message.get("bytes") or message.get("text", "").encode()) <= 200 for message in messages)
+
+
 def _session(pieces: list[bytes]) -> list[dict[str, Any]]:
-    return trio.run(_follow, pieces, clock=trio.testing.MockClock(autojump_threshold=0))
+    return trio.run(_follow, pieces, HANDSHAKE, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-async def _follow(pieces: list[bytes]) -> list[dict[str, Any]]:
+def _compressing(pieces: list[bytes]) -> list[dict[str, Any]]:
+    *messages, end = trio.run(_follow, pieces, COMPRESSING, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert end["type"] == "websocket.disconnect"
+    return messages
+
+
+async def _follow(pieces: list[bytes], handshake: Head) -> list[dict[str, Any]]:
     channel, messages = Memory(pieces), list[dict[str, Any]]()
 
     async def echo(_: Any, receive: Any, send: Any) -> None:
@@ -125,8 +143,11 @@ async def _follow(pieces: list[bytes]) -> list[dict[str, Any]]:
 
     with trio.fail_after(10 * WITHIN_S):
         service = Service.of(echo, LIMITS)
-        await WebSocket(service, Peer(None, None, secure=False), HANDSHAKE, channel=channel).run()
-    client = Connection(ConnectionType.CLIENT)
+        await WebSocket(service, Peer(None, None, secure=False), handshake, channel=channel).run()
+    extension = PerMessageDeflate()
+    if handshake is COMPRESSING:
+        extension.finalize(Agreed().answer)
+    client = Connection(ConnectionType.CLIENT, [extension])
     client.receive_data(channel.sent)
     list(client.events())
     return messages
@@ -143,6 +164,14 @@ SESSIONS = (
     _masked(_TEXT, b"a\xe2", final=False) + _masked(_PONG, b"") + _masked(0, b"\x82\xac") + _masked(_CLOSE, b""),
     _masked(_BYTES, b"x" * 100, final=False) + _masked(0, b"x" * 101),
     b"\x82\xfe\x01\x00" + bytes(4 + 256),
+)
+
+_SMALLER = deflated(b"x" * 150, 15)
+COMPRESSED = (
+    _masked(0x40 | _TEXT, _SMALLER) + _masked(_CLOSE, b""),
+    _masked(0x40 | _TEXT, _SMALLER[:2], final=False) + _masked(_PING, b"") + _masked(0, _SMALLER[2:]),
+    _masked(0x40 | _BYTES, deflated(bytes(10_000), 15)),
+    *SESSIONS[:2],
 )
 
 _PLAIN = b"POST /a HTTP/1.1\r\nHost: box\r\n"
@@ -162,4 +191,5 @@ TARGETS = (
         slow=True,
     ),
     Target("websocket", websocket, SESSIONS, slow=True),
+    Target("websocket-deflate", websocket_deflate, COMPRESSED, slow=True),
 )

@@ -25,7 +25,7 @@ from edged.server.http2_frames import ConnectionFault
 from edged.server.limits import DEFAULT, Limits
 from edged.server.peer import Peer
 from edged.server.upgrade import http2_settings, wants_websocket
-from edged.server.websocket_handshake import accept_fields, handshake_problem, websocket_scope
+from edged.server.websocket_handshake import HandshakeError, accept_fields, check_handshake, websocket_scope
 from tests.fuzz.corpus import gunicorn_corpus
 from tests.fuzz.target import Target, fields_of, however_cut, text
 
@@ -111,14 +111,17 @@ def upgrade(data: bytes) -> None:
             codec.begin(urlsafe_b64decode(settings))
         except ConnectionFault:
             assert codec.out.size
-    if handshake_problem(found) is None:
-        for subprotocol in websocket_scope(found, PEER)["subprotocols"]:
-            assert accept_fields(found, subprotocol, ())
-        try:
-            accept_fields(found, "never offered", ())
-        except AnswerError:
-            return
-        raise AssertionError("a subprotocol was accepted that was not offered")
+    try:
+        check_handshake(found)
+    except HandshakeError:
+        return
+    for subprotocol in websocket_scope(found, PEER)["subprotocols"]:
+        assert accept_fields(found, subprotocol, ())
+    try:
+        accept_fields(found, "never offered", ())
+    except AnswerError:
+        return
+    raise AssertionError("a subprotocol was accepted that was not offered")
 
 
 def chunked(data: bytes) -> None:
@@ -197,7 +200,8 @@ def _heads(corpus: Sequence[bytes]) -> tuple[bytes, ...]:
 
 WEBSOCKET = (
     b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: a, b,,\xe9"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: a, b,,c\r\n"
+    b'Sec-WebSocket-Extensions: x; a, permessage-deflate; client_max_window_bits; server_max_window_bits="12"'
 )
 CUSTOMARY = (
     b"x-forwarded-for: 192.0.2.1, 10.0.0.1\nx-forwarded-proto: https\nx-forwarded-host: a.example\n"

@@ -17,12 +17,17 @@ async def successes(box: Box) -> dict[str, list[Answer]]:
     """Every route that is not a WebSocket, with the successes that it can have."""
     stow, file = {"Content-Type": MULTIPART, **JSON_ONLY}, f"/admin/instances/{ONE.instance}/file"
     wadl, dicom = {"Accept": "application/vnd.sun.wadl+xml"}, {"Accept": "application/dicom"}
+    posted = {**JSON, "Content-Type": "application/json"}
     answers = {
         "storeInstances": [await box.ask("POST", "/studies", stow, multipart([made(ONE), b"x"]))],
         "storeStudyInstances": [await box.ask("POST", f"/studies/{ONE.study}", stow, multipart([made(ONE)]))],
         "retrieveInstance": [await box.ask("GET", ONE.path, dicom | more) for more in ({}, {"Range": "bytes=1-2"})],
         "adminInstanceFile": [await box.ask("GET", file, {"Accept": "*/*"})],
         "adminStatus": [await box.ask("GET", "/admin/status", JSON)],
+        "adminQueue": [await box.ask("GET", "/admin/queue", JSON)],
+        "adminQueueAction": [await box.ask("POST", "/admin/queue/hold", posted, b'{"uids": ["1.2.3"]}')],
+        "adminExplain": [await box.ask("GET", f"/admin/explain/{ONE.instance}", JSON)],
+        "adminProbe": [await box.ask("POST", "/admin/probe", posted, b"{}")],
         "retrieveCapabilities": [
             await box.ask("OPTIONS", "/", wadl),
             await box.ask("OPTIONS", "/", {"Accept": "application/json"}),

@@ -9,6 +9,7 @@ import pytest
 
 from edged.dicom.reasons import FailureReason
 from edged.dicomweb.representation import OFFERED
+from edged.store import commitments
 from edged.store.records import DeliveryState
 from edged.telemetry.clock import ManualClock
 from tests.support.asgi_kit import Answer
@@ -185,6 +186,32 @@ async def test_upstream_evidence_is_waited_for(box: Box) -> None:
     done = await check(box)
     assert done.status == 200
     assert outcome(done.body) == {ONE.instance: 0, TWO.instance: 0}
+
+
+async def test_who_waits_for_long_is_told_to_ask_less_often(box: Box) -> None:
+    await box.stow(made(ONE))
+    assert (await ask(box, sop_form([ONE]))).headers["retry-after"] == "10"
+    told = []
+    for seconds in (0, 1000, 1000, 86_400):
+        later(box, seconds)
+        told.append((await check(box)).headers["retry-after"])
+    assert told == ["10", "50", "100", "300"]
+    assert isinstance(box.clock, ManualClock)
+    box.clock.set_wall(0.0)
+    assert (await check(box)).headers["retry-after"] == "10"
+
+
+async def test_requests_for_which_there_is_no_room_come_again(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    await box.stow(made(ONE))
+    assert (await ask(box, sop_form([ONE]))).status == 202
+    monkeypatch.setattr(commitments, "MAX_OPEN_REQUESTS", 1)
+    answer = await ask(box, sop_form([ONE]), ASK + "2")
+    assert answer.status == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert (await check(box, ASK + "2")).status == 404, "nothing is left of it"
+    await moved(box, ONE, DeliveryState.COMMITTED, proof="dicomweb")
+    await box.commitment.decide_open()
+    assert (await ask(box, sop_form([ONE]), ASK + "2")).status == 200
 
 
 async def test_what_is_proven_already_is_answered_at_once(box: Box) -> None:

@@ -33,6 +33,7 @@ capacity = "{capacity}MiB"
 keep_committed = "{keep}"
 [commitment]
 evidence = "{evidence}"
+memory = {memory}
 """
 _DESTINATION = """
 [[destination]]
@@ -53,6 +54,7 @@ class Daemon:
     capacity: int = CAPACITY_MIB
     shim: Path | None = None
     program: tuple[str, ...] = PROGRAM
+    memory: int = 10_000
 
     def spawn(self) -> Popen[str]:
         """Start it."""
@@ -64,6 +66,7 @@ class Daemon:
             capacity=self.capacity,
             keep=self.keep,
             evidence="upstream" if self.archive else "local",
+            memory=self.memory,
         )
         config.write_text(text + (_DESTINATION.format(archive=self.archive) if self.archive else ""))
         environment = {key: value for key, value in os.environ.items() if not key.startswith("EDGED_")}

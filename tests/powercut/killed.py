@@ -42,10 +42,12 @@ class Point(StrEnum):
     ASK_ANSWERED = "ask-answered"
     PROOF_RECORDED = "proof-recorded"
     REQUEST_TAKEN = "request-taken"
+    DECISION_WRITTEN = "decision-written"
     RESULT_WRITTEN = "result-written"
     EVICTION_WRITTEN = "eviction-written"
     EVICTION_COMMITTED = "eviction-committed"
     SWEEP_WRITTEN = "sweep-written"
+    MEMORY_TRIMMED = "memory-trimmed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,11 @@ PLACES = {
     Point.ASK_ANSWERED: Place("edged.upstream.asker", "Asker._settle", Side.BEFORE),
     Point.PROOF_RECORDED: Place("edged.upstream.asker", "commit", Side.AFTER),
     Point.REQUEST_TAKEN: Place("edged.services.commitment", "CommitmentService.request", Side.AFTER),
+    Point.DECISION_WRITTEN: Place("edged.services.commitment", "decide", Side.AFTER, 2),
     Point.RESULT_WRITTEN: Place("edged.services.commitment", "CommitmentService._decide", Side.AFTER),
-    Point.EVICTION_WRITTEN: Place("edged.services.retention", "evict_oldest", Side.AFTER),
+    Point.EVICTION_WRITTEN: Place("edged.services.retention", "evict", Side.AFTER),
     Point.EVICTION_COMMITTED: Place("edged.services.retention", "Retention.step", Side.AFTER),
+    Point.MEMORY_TRIMMED: Place("edged.services.trimming", "trim_memory", Side.AFTER),
     Point.SWEEP_WRITTEN: Place("edged.store.sweeper", "delete_chunks", Side.AFTER),
 }
 

@@ -8,9 +8,11 @@ import contextlib
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +39,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("point", list(Point))
+@pytest.mark.parametrize("point", [each for each in Point if each is not Point.MEMORY_TRIMMED])
 def test_the_work_is_finished_after_a_kill(tmp_path: Path, archive: str, point: Point) -> None:
     parts, data = instances(1000 + list(Point).index(point), COUNTS), tmp_path / "box"
     log, verifier = tmp_path / LOG, Verifier(parts, 1)
@@ -54,6 +56,30 @@ def test_the_work_is_finished_after_a_kill(tmp_path: Path, archive: str, point: 
     assert verifier.problems(data, promises) == []
     assert list(left_over(data, Scenario.FORWARDING)) == []
     shutil.rmtree(data)
+
+
+def test_what_is_remembered_outlives_a_kill_while_it_is_trimmed(tmp_path: Path, archive: str) -> None:
+    """The daemon that is killed wants to remember one instance alone; what it had not committed never happened."""
+    parts, data, log = instances(2000, (4, 0, 0)), tmp_path / "box", tmp_path / LOG
+    with contextlib.closing(Acknowledgements(log)) as acknowledgements:
+        box = Daemon(tmp_path, "box", data, archive, "0s")
+        with running(box) as url:
+            Senders(url, acknowledgements).store(parts)
+            wait_until(box, _is_empty, "eviction")
+        dying = replace(box, memory=1, program=program(Point.MEMORY_TRIMMED)).spawn()
+        try:
+            assert dying.wait(KILLED_WITHIN_S) == -signal.SIGKILL
+        finally:
+            end(dying)
+        assert Verifier(parts, 1).problems(data, promised(log)) == []
+        with running(box) as url:
+            Senders(url, acknowledgements).ask_commitment(FIRST, parts)
+    assert promised(log).requested == {FIRST: dict.fromkeys((part.name.instance for part in parts), 0)}
+    shutil.rmtree(data)
+
+
+def _is_empty(now: dict[str, Any]) -> bool:
+    return not any(now["store"]["instances"].values()) and bool(now["destinations"][0]["committed"])
 
 
 def _live_until_killed(folder: Path, archive: str, point: Point, load: tuple[Sequence[Part], Acknowledgements]) -> None:

@@ -1,9 +1,10 @@
 """What must hold of a store after a power cut, whatever the disk looks like.
 
 Opening a store that was acknowledged from must succeed; the integrity check must find nothing; every instance that a
-sender was told of is there with its bytes and its event, or was let go with its proof; its queue entries are what the
-integrity check compares; nothing is visible that nobody sent whole; a commitment request that was answered is there,
-and a result that was given stands. A write transaction can be begun and takes pages. Before the first
+sender was told of is there with its bytes and its event, or was let go with its proof, of which the long memory tells
+the same; its queue entries are what the integrity check compares; nothing is visible that nobody sent whole; a
+commitment request that was answered is there, a result that was given stands, and what it says is committed is still
+known to be. A write transaction can be begun and takes pages. Before the first
 acknowledgement there may be no store, and then one can be made.
 
 What is in a snapshot (`Found`) is told apart from what was promised, because many states hold the same snapshot.
@@ -12,20 +13,22 @@ What is in a snapshot (`Found`) is told apart from what was promised, because ma
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edged.dicomweb.event_report import EventKind
 from edged.store.chunks import chunk_count, read_chunks
-from edged.store.commitments import references
+from edged.store.commitments import COMMITTED, references
 from edged.store.creation import STORE
 from edged.store.environment import Environment, opened, owned
 from edged.store.events import read_events
 from edged.store.integrity import check
-from edged.store.records import CommitmentRequest, Instance, Remembered, unpack
+from edged.store.queue import read_delivery
+from edged.store.records import CommitmentRequest, CommitRecord, DeliveryState, Instance, Remembered, unpack
 from edged.store.schema import (
     CHUNK_BYTES,
     CHUNKS,
+    COMMITTED_MEMORY,
     INSTANCES,
     MAX_EVENTS,
     REMEMBERED,
@@ -47,7 +50,8 @@ _TAKEN_CHUNKS = 4
 class Found:
     """What one snapshot holds: what is wrong with it whoever was told what, and what promises are compared with.
 
-    Of a request: whether it is answered, and the reason of each reference.
+    Of a request: whether it is answered, and the reason of each reference. `memory` is what the long memory holds of
+    what was let go, `proven` what is here and committed by every required destination.
     """
 
     problems: tuple[str, ...]
@@ -55,6 +59,8 @@ class Found:
     told: Mapping[str, frozenset[EventKind]]
     proofs: Mapping[bytes, tuple[str, ...]]
     requests: Mapping[bytes, tuple[bool, dict[str, int | None]]]
+    memory: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
+    proven: frozenset[str] = frozenset()
 
 
 Recall = Callable[[Callable[[], Found]], Found]
@@ -91,11 +97,12 @@ class Verifier:
 
     def _found(self, environment: Environment) -> Found:
         with environment.reading() as txn:
-            problems = [*check(txn), *self._visible(txn)]
+            problems = [*check(txn), *self._visible(txn), *_forgotten(txn)]
             here = frozenset(unpack(Instance, value).sop_instance_uid for _, value in txn.rows(INSTANCES))
+            memory, proven = dict(_memory(txn)), frozenset(_proven(txn))
             proofs = {bytes(key): unpack(Remembered, value).proofs for key, value in txn.rows(REMEMBERED)}
             told, requests = _told(txn), dict(_requests(txn))
-        return Found(tuple(problems or _writable(environment)), here, told, proofs, requests)
+        return Found(tuple(problems or _writable(environment)), here, told, proofs, requests, memory, proven)
 
     def _visible(self, txn: Transaction) -> Iterator[str]:
         """Whatever is there is an instance that was sent, with its bytes."""
@@ -122,12 +129,17 @@ class Verifier:
                 yield f"{uid} was acknowledged and is gone"
             elif not {EventKind.COMMITTED, EventKind.EVICTED} <= found.told.get(uid, nothing) or not self._destinations:
                 yield f"{uid} was let go without the events that tell so"
+            elif found.memory.get(uid_key(uid)) != proofs:
+                yield f"{uid} was let go and the long memory does not tell who had committed to it"
         for transaction_uid, result in promises.requested.items():
             request = found.requests.get(uid_key(transaction_uid))
             if request is None:
                 yield f"the commitment request {transaction_uid} was taken and is gone"
             elif result is not None and request != (True, result):
                 yield f"the commitment request {transaction_uid} had the result {result} and has {request}"
+            for uid in (uid for uid, reason in (result or {}).items() if reason == COMMITTED):
+                if uid not in found.proven and uid_key(uid) not in found.memory:
+                    yield f"{uid} was said to be committed, and nothing tells so any more"
 
 
 def _same(txn: Transaction, number: int, sent: bytes) -> bool:
@@ -150,6 +162,28 @@ def _requests(txn: Transaction) -> Iterator[tuple[bytes, tuple[bool, dict[str, i
         request = unpack(CommitmentRequest, value)
         reasons = {each.sop_instance_uid: each.reason for each in references(txn, request.number)}
         yield bytes(key), (bool(request.answered), reasons)
+
+
+def _memory(txn: Transaction) -> Iterator[tuple[bytes, tuple[str, ...]]]:
+    for key, value in txn.rows(COMMITTED_MEMORY):
+        record = unpack(CommitRecord, value)
+        yield bytes(key), () if record.lost else tuple(record.proofs.values())
+
+
+def _forgotten(txn: Transaction) -> Iterator[str]:
+    """What is remembered of an eviction stands in both memories, of the same instance: it is written at once."""
+    for key, value in txn.rows(REMEMBERED):
+        digests, record = unpack(Remembered, value), txn.record(COMMITTED_MEMORY, bytes(key), CommitRecord)
+        if record is None or (record.number, record.dataset_digest) != (digests.number, digests.dataset_digest):
+            yield f"number {digests.number} was let go and the long memory does not know it"
+
+
+def _proven(txn: Transaction) -> Iterator[str]:
+    for key, value in txn.rows(INSTANCES):
+        number, instance = read_u64(key), unpack(Instance, value)
+        deliveries = [read_delivery(txn, number, destination) for destination in instance.required]
+        if all(each is not None and each.state is DeliveryState.COMMITTED and each.proof for each in deliveries):
+            yield instance.sop_instance_uid
 
 
 class _Enough(Exception):

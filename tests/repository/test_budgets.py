@@ -25,8 +25,10 @@ GUARDS = {
     "edged/server/serving.py::_guard": "a connection",
     "edged/server/exchange.py::_run": "a request",
     "edged/origin/application.py::_answered": "a request",
+    "edged/services/transcode_worker.py::_decompress": "a process that says how it ended",
     "edged/upstream/sender.py::_serve": "a forwarder item",
     "edged/upstream/prover.py::_guarded": "one step of a background job",
+    "edged/upstream/reconciler.py::_guarded": "one step of a background job",
     "edged/store/writer.py::_together": "a group of operations: its members run again alone",
     "edged/store/writer.py::_alone": "an operation: its error goes to whoever asked for it",
 }

@@ -9,7 +9,7 @@ from edged.config import parse
 from edged.dicom.reasons import FailureReason
 from edged.dicomweb.event_report import COMMITMENT_SOP_CLASS_UID, EVENT_SOP_CLASS_UID
 from edged.dicomweb.resources import ROUTES
-from edged.origin.commitment import LOOK_AGAIN_S
+from edged.services.commitment import LATEST_S, SHARE_OF_AGE, SOONEST_S
 from tests.support.conformance_tables import page
 from tests.support.user_agent_tables import TABLES as USER_AGENT_TABLES
 from tests.support.user_agent_tables import TEMPLATE
@@ -87,4 +87,6 @@ def test_defaults_of_a_destination() -> None:
 def test_constants() -> None:
     assert EVENT_SOP_CLASS_UID in TEXT
     assert COMMITMENT_SOP_CLASS_UID in TEXT
-    assert f"Retry-After: {LOOK_AGAIN_S}" in TEXT
+    assert SHARE_OF_AGE == 1 / 20
+    said = f"Retry-After: a twentieth of the age of the request, from {SOONEST_S} s to {LATEST_S // MINUTE_S} min"
+    assert said in " ".join(TEXT.split())

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from edged.app.descriptors import MOST
 from edged.config.loading import SYSTEM_FILE
+from edged.upstream.decoding import LIMITS
 
 _UNIT = Path(__file__).parents[2] / "systemd" / "edged.service"
 _PROGRAM = "/opt/edged/bin/edged"
@@ -70,3 +72,14 @@ def test_it_is_a_notifying_watched_service_that_always_comes_back() -> None:
     assert settings["WatchdogSec"] == "60"
     assert (settings["Restart"], settings["StartLimitIntervalSec"]) == ("always", "0")
     assert settings["LimitCORE"] == "0"
+
+
+def test_its_memory_holds_the_process_that_decompresses_and_one_end_is_not_the_boxs() -> None:
+    settings = _settings()
+    most = int(settings["MemoryMax"].removesuffix("M")) << 20
+    assert LIMITS.memory_bytes + (200 << 20) <= most
+    assert settings["OOMPolicy"] == "continue"
+
+
+def test_it_allows_as_many_descriptors_as_the_program_asks_for_elsewhere() -> None:
+    assert _settings()["LimitNOFILE"] == str(MOST)

@@ -1,6 +1,6 @@
 """Retention: by age, by need, and by nothing else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -71,3 +71,33 @@ async def test_what_is_not_committed_stays_however_little_room_there_is(store: S
         await put(store, bytes(9 << 20), f"1.{index}")
     clock.advance(70 * DAY)
     assert await retention.step() == 0
+
+
+class Doubting:
+    """A destination that does not show some instances any more, once it is asked."""
+
+    def __init__(self, *missing: int) -> None:
+        self.doubted: set[int] = set()
+        self.asked: list[int] = []
+        self._missing = missing
+
+    async def prove_again(self, numbers: Sequence[int], *, within_s: float) -> None:
+        assert 0 < within_s <= 10
+        self.asked += numbers
+        self.doubted |= {number for number in numbers if number in self._missing}
+
+
+async def test_what_a_destination_does_not_show_stays_and_each_is_asked_for_once(store: Store) -> None:
+    clock = ManualClock()
+    archive, elsewhere = Doubting(2, 3), Doubting(1)
+    reprovers = {1: archive, 2: elsewhere}
+    retention = Retention(store, clock, SETTINGS, told=lambda _: None, reprovers=reprovers)
+    await committed(store, clock, 5)
+    clock.advance(7 * DAY + 1)
+    assert await retention.step() == 3
+    assert await retention.step() == 0
+    assert (archive.asked, elsewhere.asked) == ([1, 2, 3, 4, 5], [])
+    archive.doubted.clear()
+    assert await retention.step() == 0  # it is asked for again, and missing again
+    archive.doubted.clear()
+    assert await Retention(store, clock, SETTINGS, told=lambda _: None, reprovers={}).step() == 2

@@ -1,7 +1,7 @@
 """What the box's answers to commitment requests rest on: proofs, memory, sound bytes, what destinations say."""
 
 import math
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -40,10 +40,12 @@ class Saying:
     def __init__(self, answer: Proof | Unproven) -> None:
         self.answer = answer
         self.asked: list[str] = []
+        self.questions = 0
 
-    async def ask(self, reference: Reference) -> Proof | Unproven:
-        self.asked.append(reference.sop_instance_uid)
-        return self.answer
+    async def ask(self, references: Sequence[Reference]) -> Mapping[Reference, Proof | Unproven]:
+        self.asked += [each.sop_instance_uid for each in references]
+        self.questions += 1
+        return dict.fromkeys(references, self.answer)
 
 
 @pytest.fixture
@@ -251,7 +253,8 @@ async def test_a_destination_that_does_not_answer_is_waited_for_and_asked_once_a
     for _ in range(60):
         assert await told(box) == [None, None, None]
         later(box, 5)
-    assert len(archive.asked) <= 6
+    assert archive.questions <= 6
+    assert len(archive.asked) <= 3 * 6
     archive.answer = Unproven.ABSENT
     later(box, 60)
     assert await told(box) == [ABSENT] * 3
@@ -266,9 +269,9 @@ async def test_without_a_required_destination_there_is_nobody_to_ask(tmp_path: P
 
 async def test_an_instance_that_comes_while_a_destination_is_asked_is_not_denied(box: Box) -> None:
     class Slow(Saying):
-        async def ask(self, reference: Reference) -> Proof | Unproven:
+        async def ask(self, references: Sequence[Reference]) -> Mapping[Reference, Proof | Unproven]:
             await box.stow(made(ONE))
-            return await super().ask(reference)
+            return await super().ask(references)
 
     box.parts.surroundings.witnesses[box.routes.required[0]] = Slow(Unproven.ABSENT)
     await ask(box, ONE)
@@ -330,3 +333,47 @@ async def test_a_long_request_is_walked_in_slices(box: Box, monkeypatch: pytest.
     request = await box.commitment.find("2.25.1")
     assert request is not None
     assert structs.asdict(request).items() >= {"left": 0, "failed": 0, "count": 7}.items()
+
+
+ROUTED = f"""
+[[destination]]
+name = "images"
+url = "http://images.example/"
+[[destination]]
+name = "reports"
+url = "http://reports.example/"
+[[route]]
+name = "images"
+to = ["images"]
+when = {{sop_class = "{CT}"}}
+[[route]]
+name = "rest"
+to = ["reports"]
+"""
+
+
+async def test_only_those_are_asked_whereto_the_rules_may_have_led(tmp_path: Path) -> None:
+    async with opened_box(tmp_path, ROUTED) as routed:
+        images, reports = Saying(Unproven.ABSENT), Saying(Proof.DICOMWEB)
+        routed.parts.surroundings.witnesses.update(zip(routed.routes.required, (images, reports), strict=True))
+        await ask(routed, ONE)
+        await ask(routed, ONE, uid="2.25.2", sop_class="1.2.840.10008.5.1.4.1.1.88.11")
+        later(routed, GRACE_S)
+        assert await told(routed) == [ABSENT]
+        assert await told(routed, "2.25.2") == [0]
+        assert (images.questions, reports.questions) == (1, 1)
+
+
+async def test_who_had_committed_to_what_is_lost_is_asked_again(box: Box) -> None:
+    await proven(box, ONE)
+    await evict(box)
+    await box.store.write(partial(mark_lost, sop_instance_uid=ONE.instance))
+    archive = witness(box, Unproven.ABSENT)
+    await ask(box, ONE)
+    later(box, GRACE_S)
+    assert await told(box) == [ABSENT]
+    archive.answer = Proof.DICOMWEB
+    later(box, GRACE_S)
+    await ask(box, ONE, uid="2.25.2")
+    later(box, GRACE_S)
+    assert await told(box, "2.25.2") == [0], "it was found again"

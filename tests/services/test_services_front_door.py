@@ -51,6 +51,9 @@ class ByRule:
         self.arrived.append(arrived)
         return Routed((1,), (1,), urgent=True, hold=True, rule="night")
 
+    def required_of(self, sop_class_uid: str) -> frozenset[frozenset[int]]:
+        raise AssertionError(sop_class_uid)
+
 
 async def hand_in(door: FrontDoor, pieces: Sequence[bytes], source: Source = SOURCE) -> Accepted | Refused:
     reservation = door.store.space.open()

@@ -1,6 +1,7 @@
 """The services that run beside requests: deciding commitments, following events, the journal, trimming, the state."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import trio.testing
 from edged.dicomweb.data_set import DataSet, text_of
 from edged.dicomweb.dictionary import EVENT_KIND, EVENT_SUBJECT
 from edged.dicomweb.event_report import EventKind
+from edged.dicomweb.json_model import from_json
+from edged.services.event_reports import Place, View
 from edged.services.journal import WAITING
-from edged.services.notifications import AT_ONCE, NotificationService, Place
+from edged.services.notifications import AT_ONCE, NotificationService, Position
 from edged.services.retrieve import WebForm
 from edged.services.trimming import keep_trimmed
 from edged.store.errors import InstanceGone
@@ -27,7 +30,7 @@ from tests.support.commitment_kit import JSON, moved, sop_form
 from tests.support.stow_kit import made, named
 
 ONE, TWO = named(1), named(2)
-PLACE = Place("EDGED", "http://box.example")
+EACH = View(Place("EDGED", "http://box.example"), each=True)
 
 
 @pytest.fixture
@@ -38,7 +41,20 @@ async def box(tmp_path: Path) -> AsyncIterator[Box]:
 
 @pytest.fixture
 def events(box: Box) -> NotificationService:
-    return NotificationService(box.store, box.bells)
+    return box.parts.notifications
+
+
+async def told_by(events: NotificationService, after: int) -> AsyncGenerator[DataSet, None]:
+    """The reports of each event after a number, as they come."""
+    async with aclosing(events.follow(EACH, Position(after))) as pages:
+        async for report, _ in pages:
+            if report is not None:
+                assert isinstance(report.message, str)
+                yield from_json(report.message.encode())[0]
+
+
+async def newest(events: NotificationService) -> int:
+    return (await events.extent())[1]
 
 
 def kind(report: DataSet) -> str | None:
@@ -50,10 +66,10 @@ async def test_open_requests_are_decided_when_something_is_proven(
 ) -> None:
     await box.stow(made(ONE))
     assert (await box.ask("POST", "/commitment-requests/1.2.3", JSON, sop_form([ONE]))).status == 202
-    after = await events.now()
+    after = await newest(events)
     nursery.start_soon(box.commitment.keep_deciding)
     await moved(box, ONE, DeliveryState.COMMITTED, proof="dicomweb")
-    reports = events.follow(PLACE, after)
+    reports = told_by(events, after)
     assert [kind(await anext(reports)) for _ in range(2)] == [EventKind.COMMITTED, EventKind.COMMITMENT_RESULT]
     await reports.aclose()
 
@@ -61,7 +77,7 @@ async def test_open_requests_are_decided_when_something_is_proven(
 async def test_a_follower_reads_as_much_as_there_is(box: Box, events: NotificationService) -> None:
     parts = [made(named(number), size=600) for number in range(3 * AT_ONCE)]
     await box.stow(*parts)
-    reports = events.follow(PLACE, 0)
+    reports = told_by(events, 0)
     assert [kind(await anext(reports)) for _ in parts] == [EventKind.RECEIVED] * len(parts)
     with trio.move_on_after(0) as waited:
         await anext(reports)
@@ -70,7 +86,7 @@ async def test_a_follower_reads_as_much_as_there_is(box: Box, events: Notificati
 
 
 async def test_a_follower_waits_for_what_comes(box: Box, events: NotificationService) -> None:
-    reports = events.follow(PLACE, await events.now())
+    reports = told_by(events, await newest(events))
     seen: list[str | None] = []
 
     async def follow() -> None:
@@ -86,10 +102,10 @@ async def test_a_follower_waits_for_what_comes(box: Box, events: NotificationSer
 
 
 async def test_destinations_that_go_down_and_up(box: Box, events: NotificationService) -> None:
-    after = await events.now()
+    after = await newest(events)
     for state in (DestinationState.UP, DestinationState.RETRYING, DestinationState.RETRYING, DestinationState.UP):
         box.journal.destination_changed("archive", DestinationLive(state=state))
-    reports = events.follow(PLACE, after)
+    reports = told_by(events, after)
     told = [await anext(reports) for _ in range(2)]
     assert [kind(each) for each in told] == [EventKind.DESTINATION_DOWN, EventKind.DESTINATION_UP]
     assert {text_of(each, EVENT_SUBJECT.tag) for each in told} == {"archive"}
@@ -97,22 +113,23 @@ async def test_destinations_that_go_down_and_up(box: Box, events: NotificationSe
 
 
 async def test_the_journal_is_bounded(box: Box, events: NotificationService) -> None:
-    after = await events.now()
+    after = await newest(events)
     for _ in range(WAITING):
         box.conditions.raise_("flapping", Severity.INFO, "Wait.")
         box.conditions.clear("flapping")
     box.conditions.raise_("last", Severity.INFO, "Wait.")
-    reports = events.follow(PLACE, after)
+    reports = told_by(events, after)
     told = [await anext(reports) for _ in range(WAITING)]
     assert {text_of(each, EVENT_SUBJECT.tag) for each in told} == {"flapping"}
     await reports.aclose()
 
 
-async def test_old_events_are_trimmed(box: Box, nursery: trio.Nursery) -> None:
+async def test_old_events_are_trimmed(box: Box, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
     await box.stow(made(ONE))
     assert isinstance(box.clock, ManualClock)
     box.clock.advance(100.0)
     await box.stow(made(TWO))
+    monkeypatch.setattr("edged.services.trimming.MOST_EVENTS", 1)
     await nursery.start(trimmed_once, box, 50.0)
     assert [event.sop_instance_uid for _, event in box.store.read_now(partial(read_events, after=0, limit=10))] == [
         TWO.instance

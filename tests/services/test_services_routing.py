@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from edged.config import Route, When
 from edged.dicom.attributes import KEPT, texts_of
@@ -110,3 +111,41 @@ def test_many_wildcards_do_not_hold_up_who_sends() -> None:
 @given(KEYWORDS, st.binary(max_size=40), st.binary(max_size=20))
 def test_any_bytes_have_texts(keyword: str, raw: bytes, charset: bytes) -> None:
     assert "" not in texts_of(keyword, {keyword: raw, "SpecificCharacterSet": charset})
+
+
+CLASS, OTHER = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
+A, B = Route(name="a", to=("a",)), Route(name="b", to=("b",))
+
+
+@pytest.mark.parametrize(
+    ("rules", "ways"),
+    [
+        ((), [{1, 2}]),
+        ((A,), [{1}]),
+        ((structs.replace(A, when=CT.when),), [{1}, {1, 2}]),
+        ((structs.replace(A, when=CT.when), B), [{1}, {2}]),
+        ((structs.replace(A, when=When(sop_class=(CLASS,))), B), [{1}]),
+        ((structs.replace(A, when=When(sop_class=(OTHER,))), B), [{2}]),
+        ((structs.replace(A, when=When(sop_class=(CLASS,), modality=("CT",))), B), [{1}, {2}]),
+        ((Route(name="nowhere", to=("c",), when=CT.when), B), [{2}]),
+        ((Route(name="nowhere", to=()),), []),
+    ],
+)
+def test_what_an_instance_may_require_of_which_only_the_class_is_known(
+    rules: tuple[Route, ...], ways: list[set[int]]
+) -> None:
+    routing = routing_for(Routes({"a": 1, "b": 2, "c": 3}, (1, 2)), rules)
+    assert routing.required_of(CLASS) == frozenset(map(frozenset, ways))
+
+
+@given(
+    st.lists(st.builds(When, modality=st.none() | st.just(("CT",)), sop_class=st.none() | st.just((CLASS,)))),
+    st.sampled_from([CLASS, OTHER]),
+    st.sampled_from([b"CT", b"MR"]),
+)
+def test_the_way_that_an_instance_goes_is_among_them(whens: list[When], sop_class: str, modality: bytes) -> None:
+    routes = Routes({"a": 1, "b": 2, "c": 3}, (1, 2))
+    rules = [Route(name=str(at), to=("abc"[at % 3],), when=when) for at, when in enumerate(whens)]
+    routing = routing_for(routes, rules)
+    required = routing.route(Arrived(sop_class, {"Modality": modality}, Source("stow"))).required
+    assert not required or frozenset(required) in routing.required_of(sop_class)

@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from edged.origin.commitment import MAX_REFERENCES
 from edged.store import commitments
 from edged.store.commitments import (
     COMMITTED,
+    LEAST_KEPT,
+    MOST_SHARE,
+    REFERENCE_BYTES,
     add_request,
     decide,
+    most_references,
     purge_request,
     purgeable,
     read_request,
@@ -19,7 +24,7 @@ from edged.store.commitments import (
 )
 from edged.store.errors import StoreFull
 from edged.store.records import CommitmentRequest, Reference
-from edged.store.schema import REQUESTS, uid_key
+from edged.store.schema import MAX_KEPT_REFERENCES, REQUESTS, uid_key
 from edged.store.store import Store, open_store
 from tests.support.store_kit import CAPACITY, problems
 
@@ -122,3 +127,32 @@ async def test_open_requests_are_bounded(store: Store, monkeypatch: pytest.Monke
         await ask(store, "2.25.3", 1)
     await answer(store, "2.25.1", 1, now=5.0)
     await ask(store, "2.25.3", 1)
+
+
+async def test_references_are_bounded_and_only_results_make_room(store: Store) -> None:
+    async def ask_within(uid: str, count: int) -> None:
+        wanted = [reference(index) for index in range(count)]
+        await store.write(lambda txn: add_request(txn, uid, FRESH, references=wanted, most=10))
+
+    async def kept() -> list[bool | None]:
+        found = [store.read_now(lambda txn, each=each: read_request(txn, f"2.25.{each}")) for each in range(1, 6)]  # type: ignore[misc]
+        return [None if each is None else each.purged for each in found]
+
+    await ask_within("2.25.1", 3)
+    await ask_within("2.25.2", 3)
+    await ask_within("2.25.3", 3)
+    await answer(store, "2.25.2", 3, now=5.0)
+    await answer(store, "2.25.1", 3, now=6.0)
+    await ask_within("2.25.4", 2)
+    assert await kept() == [False, True, False, False, None], "the result that stood first, and no more than it takes"
+    with pytest.raises(StoreFull):
+        await ask_within("2.25.5", 6)
+    assert await kept() == [False, True, False, False, None], "nothing is given up for a request that is not taken"
+    await ask_within("2.25.5", 5)
+    assert await kept() == [True, True, False, False, False]
+
+
+def test_references_take_a_share_of_the_store_that_one_request_fits_into() -> None:
+    assert most_references(0) == LEAST_KEPT == MAX_REFERENCES
+    assert most_references(8 << 30) * REFERENCE_BYTES <= (8 << 30) * MOST_SHARE
+    assert most_references(1 << 50) == MAX_KEPT_REFERENCES

@@ -4,11 +4,13 @@ from functools import partial
 
 from edged.store.counters import taken_back
 from edged.store.eviction import evict_oldest
-from edged.store.history import history_of, note, trim_history
+from edged.store.history import MOST_OF_ONE, history_of, note, note_again, trim_history
+from edged.store.integrity import check
 from edged.store.queue import begin_anew, move, read_delivery
 from edged.store.records import Check, Delivery, DeliveryState, Happened, HistoryEntry
 from edged.store.schema import HISTORY
 from edged.store.store import Store
+from edged.store.transaction import Transaction
 from tests.support.store_kit import put
 
 
@@ -81,3 +83,29 @@ async def test_commitments_that_were_taken_back_are_counted(store: Store) -> Non
     await bring(store, number, Delivery(state=DeliveryState.HELD, since=2.0, text="the archive lost it"))
     assert store.read_now(lambda txn: txn.counter(taken_back(1))) == 1
     assert told(store) == [Happened.HELD]
+
+
+async def test_the_same_again_is_counted_in_one_entry(store: Store) -> None:
+    number = (await put(store, b"abc", "1.1")).number
+    for time, text in ((1.0, "no"), (2.0, "no"), (4.0, "no"), (5.0, "never"), (6.0, "no")):
+        entry = HistoryEntry(what=Happened.ANSWERED, time=time, status=503, text=text, times=2 if time == 4.0 else 1)
+        await store.write(partial(note_again, number=number, entry=entry))
+    entries = [entry for _, entry in store.read_now(partial(history_of, sop_instance_uid="1.1"))]
+    assert [(each.time, each.until, each.times, each.text) for each in entries] == [
+        (1.0, 4.0, 4, "no"),
+        (5.0, 0.0, 1, "never"),
+        (6.0, 0.0, 1, "no"),
+    ]
+
+
+async def test_of_one_instance_the_latest_entries_stay(store: Store) -> None:
+    number = (await put(store, b"abc", "1.1")).number
+
+    def many(txn: Transaction) -> None:
+        for time in range(MOST_OF_ONE + 5):
+            note_again(txn, number, HistoryEntry(what=Happened.ANSWERED, time=float(time), text=str(time)))
+
+    await store.write(many)
+    entries = [entry for _, entry in store.read_now(partial(history_of, sop_instance_uid="1.1"))]
+    assert [entry.time for entry in entries] == [float(time) for time in range(5, MOST_OF_ONE + 5)]
+    assert not store.read_now(lambda txn: list(check(txn)))

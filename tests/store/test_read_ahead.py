@@ -1,14 +1,22 @@
 """What is read ahead of readers: bounded in all, dropped where it stands still, and never missed."""
 
-from contextlib import AsyncExitStack, ExitStack, aclosing
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
+import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edged.store.chunks import READ_CHUNKS
+from edged.store.chunks import BLOCK_CHUNKS, READ_CHUNKS
+from edged.store.errors import InstanceGone
 from edged.store.read_ahead import Batch, ReadAhead
+from edged.store.readers import Readers
 from edged.store.schema import CHUNK_BYTES
 from edged.store.store import Store
+from edged.upstream.shares import MOST_READING, Shares
 from tests.support.store_kit import put, stored_bytes
 
 CHUNK_COUNT = 2 * READ_CHUNKS + 3
@@ -67,3 +75,129 @@ async def test_who_reads_on_keeps_what_was_read(store: Store) -> None:
         for stream in (moving, stalled, moving, third):
             await anext(stream)
         assert store.read_ahead.held == (READ_CHUNKS - 2) + (READ_CHUNKS - 1)
+
+
+async def test_the_next_batch_is_read_while_the_last_one_is_taken(store: Store) -> None:
+    number = (await put(store, STORED, "1.2")).number
+    async with aclosing(store.stream(number, len(STORED))) as stream:
+        got = [await anext(stream)]
+        assert store.read_ahead.coming == READ_CHUNKS
+        with counted_reads(store) as waited:
+            got.extend([chunk async for chunk in stream])
+    assert b"".join(got) == STORED
+    assert waited.count == 0
+    assert (store.read_ahead.held, store.read_ahead.coming) == (0, 0)
+
+
+@pytest.mark.parametrize("size", [1, CHUNK_BYTES, 4 * CHUNK_BYTES, 4 * CHUNK_BYTES + 1, 527_000, len(STORED)])
+@pytest.mark.parametrize("first", [0, 1, BLOCK_CHUNKS + 1])
+@pytest.mark.parametrize("begun", [None, False, True])
+async def test_blocks_are_the_same_bytes(store: Store, size: int, first: int, begun: bool | None) -> None:
+    """From any chunk on, and whether the beginning was begun in blocks, in chunks or not."""
+    number = (await put(store, STORED[:size], "1.2")).number
+    with ExitStack() as stack:
+        if begun is not None:
+            stack.enter_context(store.early({number: size}, blocks=begun))
+        blocks = [each async for each in store.stream(number, size, first=first, blocks=True)]
+    assert b"".join(blocks) == STORED[first * CHUNK_BYTES : size]
+    if not begun and begun is not None:
+        return
+    assert all(len(each) <= BLOCK_CHUNKS * CHUNK_BYTES for each in blocks)
+    assert len(blocks) <= -(-len(b"".join(blocks)) // (BLOCK_CHUNKS * CHUNK_BYTES)) + 1
+    assert (store.read_ahead.held, store.read_ahead.coming) == (0, 0)
+
+
+async def test_a_block_counts_as_its_chunks(store: Store) -> None:
+    number = (await put(store, STORED, "1.2")).number
+    async with aclosing(store.stream(number, len(STORED), blocks=True)) as stream:
+        got = [await anext(stream)]
+        assert (store.read_ahead.held, store.read_ahead.coming) == (READ_CHUNKS - BLOCK_CHUNKS, READ_CHUNKS)
+        store.read_ahead.most = 0
+        assert await stored_bytes(store, number, len(STORED)) == STORED  # what is held is dropped, and read again
+        assert (store.read_ahead.held, store.read_ahead.coming) == (0, 0)
+        got.extend([block async for block in stream])
+    assert b"".join(got) == STORED
+    assert store.read_ahead.held == 0
+
+
+async def test_the_beginnings_of_several_come_with_one_read_before_they_are_asked_for(store: Store) -> None:
+    numbers = [(await put(store, bytes([each]) * 100_000, f"1.{each}")).number for each in range(4)]
+    with store.early(dict.fromkeys(numbers, 100_000)):
+        assert store.read_ahead.coming == 8
+        with counted_reads(store) as waited:
+            for each in range(3):
+                assert await stored_bytes(store, numbers[each], 100_000) == bytes([each]) * 100_000
+        assert (waited.count, store.read_ahead.coming) == (0, 2)
+    assert (store.read_ahead.held, store.read_ahead.coming) == (0, 0)
+    assert await stored_bytes(store, numbers[3], 100_000) == bytes([3]) * 100_000
+
+
+async def test_what_comes_goes_before_what_is_being_taken_and_is_read_again(store: Store) -> None:
+    number = (await put(store, STORED, "1.2")).number
+    other = (await put(store, STORED, "1.3")).number
+    store.read_ahead.most = 2 * READ_CHUNKS
+    with store.early({number: len(STORED)}):
+        async with aclosing(store.stream(other, len(STORED))) as stream:
+            await anext(stream)
+            assert store.read_ahead.coming == READ_CHUNKS
+            async with aclosing(store.stream(other, len(STORED))) as third:
+                await anext(third)
+                assert (store.read_ahead.coming, store.read_ahead.held) == (0, 2 * READ_CHUNKS - 2)
+        assert await stored_bytes(store, number, len(STORED)) == STORED
+
+
+async def test_what_cannot_be_read_before_is_told_when_it_is_asked_for(store: Store) -> None:
+    whole = (await put(store, b"whole", "1.2")).number
+    with store.early({whole: 5, 999: 5}):
+        assert await stored_bytes(store, whole, 5) == b"whole"
+        with pytest.raises(InstanceGone):
+            await stored_bytes(store, 999, 5)
+    assert store.suspects.numbers == {999}
+
+
+async def test_what_is_read_before_takes_a_turn_and_gives_it_back(store: Store) -> None:
+    number = (await put(store, STORED, "1.2")).number
+    lane = Shares(lambda: False).lane()
+    async with aclosing(store.stream(number, len(STORED), lane=lane)) as stream:
+        await anext(stream)
+        assert lane.reading == 1
+        async for _ in stream:
+            pass
+    assert lane.reading == 0
+
+
+async def test_what_is_read_when_it_is_asked_for_waits_for_a_turn(store: Store) -> None:
+    number = (await put(store, STORED, "1.2")).number
+    lane = Shares(lambda: False).lane()
+    store.read_ahead.most = READ_CHUNKS
+    async with aclosing(store.stream(number, len(STORED), lane=lane)) as stream:
+        await anext(stream)
+        for _ in range(MOST_READING):
+            assert lane.take_nowait()
+        got = 1
+        with trio.move_on_after(0):
+            async for _ in stream:
+                got += 1
+    assert got == READ_CHUNKS
+    assert lane.reading == MOST_READING
+
+
+@dataclass
+class Reads:
+    """How often a reader had to wait for one."""
+
+    count: int = 0
+
+
+@contextmanager
+def counted_reads(store: Store) -> Iterator[Reads]:
+    """Count what is only read when it is asked for."""
+    reads, read = Reads(), Readers.read
+
+    async def counted(self: Readers, view: Any) -> Any:
+        reads.count += 1
+        return await read(self, view)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Readers, "read", counted)
+        yield reads

@@ -18,7 +18,7 @@ from edged.store.records import DeliveryState, Queued, pack
 from edged.store.schema import QUEUE, queue_key
 from edged.store.store import Store, open_store
 from edged.store.transaction import Transaction
-from edged.store.waiting import HEAD_ROWS, SCAN_ROWS, Turn, waiting_in_turn
+from edged.store.waiting import HEAD_ROWS, SCAN_ROWS, Round, Turn, waiting_in_turn
 from tests.support.store_kit import CAPACITY
 
 Row = tuple[int, str, int]
@@ -83,6 +83,27 @@ async def test_two_studies_go_in_turn_and_the_oldest_of_each_first(store: Store)
     assert [number for batch in batches for number, _, _ in batch] == [1, 2, 5, 6, 3, 4, 7, 8]
 
 
+async def test_however_many_studies_all_go_in_turn(store: Store) -> None:
+    """Longer than a look each, one behind the other: the third is served as often as the first."""
+    length = 3 * HEAD_ROWS
+    rows = [row for index, study in enumerate("ABCD") for row in long(length, study, 1 + index * length)]
+    order = "".join(studies(await taken(store, rows, most=100, rounds=40)))
+    assert all(set(order[at : at + 4]) == set("ABCD") for at in range(20, 37)), order
+    short = [*long(9), *long(9, "B", 10), *long(9, "C", 19)]
+    assert "".join(studies(await taken(store, short, most=3))) == "ABC" * 3
+
+
+async def test_what_came_back_of_a_study_goes_before_the_rest_of_it(store: Store) -> None:
+    rows = [*long(6), *long(6, "B", 7)]
+    await store.write(partial(_write, rows=rows))
+    turn, took = Turn(), list[int]()
+    for leased in (set[int](), {1, 2}, {7, 8}):
+        look = partial(waiting_in_turn, destination=1, leased=leased, turn=turn, most=2)
+        found, turn = store.read_now(look)
+        took += [row.number for row in found]
+    assert took == [1, 2, 7, 8, 1, 2]
+
+
 async def test_one_study_goes_alone_when_no_other_waits(store: Store) -> None:
     batches = await taken(store, long(5), most=2)
     assert [len(batch) for batch in batches] == [2, 2, 1]
@@ -106,7 +127,7 @@ async def test_behind_whatever_length_the_other_comes_to_light_by_bounded_looks(
 async def test_what_comes_back_before_the_place_where_a_look_stopped_is_found_too(store: Store) -> None:
     """Its number is old: it was sent, and is to be sent again."""
     rows = [*long(2 * HEAD_ROWS), (2 * HEAD_ROWS + 1, "B", 1), *long(2 * HEAD_ROWS, begin=2 * HEAD_ROWS + 2)]
-    turn = Turn("A", beyond=3 * HEAD_ROWS)
+    turn = Turn().after(1, Round((("A", 1),), beyond=3 * HEAD_ROWS))
     await store.write(partial(_write, rows=rows))
     met = []
     for _ in range(8):

@@ -82,10 +82,10 @@ class Box:
         return await self.ask("POST", path, {"Content-Type": MULTIPART, "Accept": accept}, multipart(parts))
 
 
-def settings_for(folder: Path, config: str = "") -> Settings:
-    """The settings of a small box in `folder`; `config` is TOML beyond [box], [store] and a free port."""
+def settings_for(folder: Path, config: str = "", store: str = "") -> Settings:
+    """The settings of a small box in `folder`; `config` is TOML beyond [box] and a free port, `store` is of [store]."""
     origin = "" if "[origin]" in config else '[origin]\nbind = ["http://127.0.0.1:0"]\n'
-    text = f'[box]\ndata_dir = "{folder}/box"\n[store]\ncapacity = "256MiB"\n{origin}{config}'
+    text = f'[box]\ndata_dir = "{folder}/box"\n[store]\ncapacity = "256MiB"\n{store}{origin}{config}'
     return parse(text, {})
 
 
@@ -109,6 +109,8 @@ async def opened_box(
         async with trio.open_nursery() as background:
             background.start_soon(keep_going, store.keep_swept, box.conditions)
             background.start_soon(keep_going, box.journal.keep, box.conditions)
+            background.start_soon(keep_going, parts.notifications.keep, box.conditions)
+            background.start_soon(keep_going, parts.subscribers.keep, box.conditions)
             yield box
             background.cancel_scope.cancel()
         require_whole(store)

@@ -4,7 +4,8 @@ A rule for `ScriptedArchive.on_commitment`: 202 to the request, 202 to result ch
 Transaction UID in use, 404 to one that it does not know. What was requested and checked is kept by Transaction UID.
 """
 
-from tests.support.scripted_archive import Asked, Reply, ScriptedArchive, committed
+from tests.support.archive.rules import Archive
+from tests.support.archive.values import Asked, Reply, committed
 
 NOT_READY = Reply(202, headers=(("retry-after", "5"),))
 
@@ -12,7 +13,7 @@ NOT_READY = Reply(202, headers=(("retry-after", "5"),))
 class Committing:
     """Commits to what is stored: 202 to the POST, the result `after` so many GETs; unknown UIDs are 404."""
 
-    def __init__(self, archive: ScriptedArchive, after: int = 1) -> None:
+    def __init__(self, archive: Archive, after: int = 1) -> None:
         self.requested: dict[str, list[str]] = {}
         self.checks: dict[str, int] = {}
         self._archive = archive

@@ -24,6 +24,7 @@ from edged.services.bell import Bells
 from edged.services.destinations import Routes, load_routes
 from edged.services.journal import Journal
 from edged.services.repair import Holder
+from edged.services.retention import Reprover
 from edged.services.routing import Source, routing_for
 from edged.services.state import StateService
 from edged.services.store_instance import Accepted, FrontDoor
@@ -36,6 +37,7 @@ from edged.telemetry.clock import ManualClock
 from edged.telemetry.conditions import Conditions
 from edged.telemetry.live import DestinationLive, Live
 from edged.upstream.destination import Surroundings
+from edged.upstream.dial import Connector
 from edged.upstream.forwarder import forward
 from tests.support.box_kit import require_whole, settings_for
 from tests.support.stow_kit import Named, made
@@ -56,7 +58,17 @@ class Forwarding:
     bells: Bells
     door: FrontDoor
     state: StateService
-    holders: Mapping[int, Holder]
+    surroundings: Surroundings
+
+    @property
+    def holders(self) -> Mapping[int, Holder]:
+        """Who can be asked for instances, by the ids of the destinations."""
+        return self.surroundings.holders
+
+    @property
+    def archive(self) -> Reprover:
+        """Who asks the destination "archive" for what it has committed to."""
+        return self.surroundings.reprovers[self.routes.ids["archive"]]
 
     async def take(self, *files: bytes) -> list[str]:
         """Admit files; their SOP Instance UIDs, in order."""
@@ -136,11 +148,18 @@ def destination(url: str, name: str = "archive", **keys: str) -> str:
 
 @asynccontextmanager
 async def forwarding(
-    folder: Path, config: str, clock: ManualClock | None = None, *, keep: bool = False, inline: bool = True
+    folder: Path,
+    config: str,
+    clock: ManualClock | None = None,
+    *,
+    keep: bool = False,
+    inline: bool = True,
+    connector: Connector | None = None,
 ) -> AsyncIterator[Forwarding]:
     """A box that forwards; at the end of the block it is cut off, its store checked and, unless `keep`, removed.
 
     With `inline` the store works in the event loop's thread, so that "quiet" is exact; without it as in the daemon.
+    `connector` leads elsewhere than to sockets.
     """
     settings = settings_for(folder, config)
     clock = clock or ManualClock()
@@ -154,11 +173,12 @@ async def forwarding(
         state = StateService(store, settings, routes, clock=clock, live=live)
         surroundings = Surroundings(store, clock, live=live, conditions=conditions, bells=bells)
         surroundings.gather_s = 0.0
+        surroundings.connector = connector or surroundings.connector
         async with trio.open_nursery() as nursery:
             nursery.start_soon(journal.keep)
             nursery.start_soon(forward, routes, settings.destinations, surroundings)
             await trio.testing.wait_all_tasks_blocked()
-            yield Forwarding(store, routes, clock, conditions, live, bells, door, state, surroundings.holders)
+            yield Forwarding(store, routes, clock, conditions, live, bells, door, state, surroundings)
             nursery.cancel_scope.cancel()
         require_whole(store)
     if not keep:

@@ -7,11 +7,10 @@ octets are made here and not by the server's own code, so that a mistake there i
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import hpack
 import trio
-
-from tests.support.server_kit import Running
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -58,6 +57,13 @@ def window_update(stream_id: int, size: int) -> bytes:
 
 def rst_stream(stream_id: int, code: int = 8) -> bytes:
     return frame(RST_STREAM, 0, stream_id, code.to_bytes(4, "big"))
+
+
+class Opens(Protocol):
+    """A server, as far as clients need it."""
+
+    async def open(self) -> trio.SocketStream:
+        """A new connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,7 @@ class RawHTTP2:
 
 
 @asynccontextmanager
-async def raw_http2(running: Running, *, begin: bool = True) -> AsyncIterator[RawHTTP2]:
+async def raw_http2(running: Opens, *, begin: bool = True) -> AsyncIterator[RawHTTP2]:
     """A connection by prior knowledge, with the preface sent unless told otherwise."""
     async with await running.open() as stream:
         wire = RawHTTP2(stream)

@@ -24,7 +24,7 @@ _OF_A_REASON = {
     Commitment.RESEND: "Looked for; sent again if it is not to be seen (Visibility).",
     Commitment.LATER: "Asked again later.",
     Commitment.PARK: "Set aside for a person, while others are committed to; otherwise asked again later.",
-    Commitment.NEW_UID: "Asked again at once under a new Transaction UID.",
+    Commitment.NEW_UID: "Asked again under a new Transaction UID, first at once; three in a row: `commitment-refused`.",
 }
 
 

@@ -16,7 +16,7 @@ from edged.upstream.commitment_values import (
     Transaction,
     TransactionState,
 )
-from edged.upstream.commitment_verdicts import NEW_UIDS, commitment_rows, judge_result, next_step
+from edged.upstream.commitment_verdicts import NEW_UIDS, REFUSED_CHECKS, commitment_rows, judge_result, next_step
 from edged.upstream.verdict_values import ConditionName
 
 POST, GET = Asked.REQUEST, Asked.RESULT_CHECK
@@ -28,6 +28,7 @@ ROWS: dict[str, list[tuple[Asked, int, Next, ConditionName | None]]] = {
     "POST 200": [(POST, 200, Next.CHECK, ConditionName.COMMITMENT_UNREADABLE)],
     "POST 202, other 2xx": [(POST, status, Next.CHECK, None) for status in (201, 202, 204)],
     "POST 409": [(POST, 409, Next.NEW_UID, None)],
+    "POST 400, 406, 415": [(POST, status, Next.REQUEST, REFUSED) for status in (400, 406, 415)],
     "POST 413": [(POST, 413, Next.SMALLER, None)],
     "POST 404, 405, 501": [(POST, status, Next.NOT_OFFERED, None) for status in (404, 405, 501)],
     "POST 401, 403, 407": [
@@ -37,15 +38,16 @@ ROWS: dict[str, list[tuple[Asked, int, Next, ConditionName | None]]] = {
     ],
     "POST 429, 503": [(POST, status, Next.REQUEST, None) for status in (429, 503)],
     "POST 408, other 5xx": [(POST, status, Next.CHECK, None) for status in (408, 500, 502, 504, 599)],
-    "POST anything else": [(POST, status, Next.REQUEST, REFUSED) for status in (100, 302, 400, 406, 410, 415, 999)],
+    "POST anything else": [(POST, status, Next.REQUEST, REFUSED) for status in (100, 302, 410, 422, 999)],
     "GET 200": [(GET, 200, Next.CHECK, ConditionName.COMMITMENT_UNREADABLE)],
     "GET 202, other 2xx": [(GET, status, Next.CHECK, None) for status in (202, 204)],
     "GET 404, 410": [(GET, status, Next.REQUEST, None) for status in (404, 410)],
+    "GET 406": [(GET, 406, Next.CHECK, REFUSED)],
     "GET 405, 501": [(GET, status, Next.NOT_OFFERED, None) for status in (405, 501)],
     "GET 401, 403, 407": [(GET, 403, Next.CHECK, ConditionName.AUTH_FAULT)],
     "GET 429, 503": [(GET, status, Next.CHECK, None) for status in (429, 503)],
     "GET 408, other 5xx": [(GET, status, Next.CHECK, None) for status in (408, 500)],
-    "GET anything else": [(GET, status, Next.CHECK, REFUSED) for status in (304, 400, 409, 413, 600)],
+    "GET anything else": [(GET, status, Next.CHECK, REFUSED) for status in (304, 400, 409, 413, 415, 600)],
 }
 
 REASONS: dict[int | None, Commitment] = {
@@ -72,7 +74,7 @@ def test_row(asked: Asked, status: int, following: Next, condition: ConditionNam
     step = next_step(asked, CommitmentAnswer(status, retry_after_s=9.0, text="so\nit is"), FIRST)
     assert step.next is following
     assert step.condition is condition
-    assert step.text == f"HTTP {status}: so it is"
+    assert step.text == f"HTTP {status}"  # never in the words of the destination
     if step.paced:
         assert step.after_s == 9.0
     assert not step.instances
@@ -123,6 +125,16 @@ def test_conflicts_without_end_are_paced_under_a_condition() -> None:
     assert (step.next, step.paced, step.condition) == (Next.NEW_UID, False, None)
     step = next_step(POST, CommitmentAnswer(409), Transaction(("1",), new_uids=NEW_UIDS))
     assert (step.next, step.paced, step.condition) == (Next.NEW_UID, True, REFUSED)
+
+
+@pytest.mark.parametrize("status", [302, 400, 406, 409, 415])
+def test_a_check_that_is_refused_for_ever_ends_in_a_new_request(status: int) -> None:
+    for refusals in range(5):
+        step = next_step(GET, CommitmentAnswer(status), Transaction(("1",), refusals=refusals))
+        again = Next.CHECK if refusals + 1 < REFUSED_CHECKS else Next.NEW_UID
+        assert (step.next, step.paced, step.condition) == (again, True, REFUSED)
+    first = next_step(GET, CommitmentAnswer(status), Transaction(("1",), forms=3, refusals=5))
+    assert (first.next is Next.REFORM) is (status == 406)
 
 
 def test_a_list_of_one_that_is_too_large_waits() -> None:

@@ -1,6 +1,7 @@
 """What an archive must show before it counts as the instance that is stored here."""
 
 import pytest
+from msgspec import structs
 
 from edged.dicomweb.data_set import DataSet
 from edged.dicomweb.representation import read_data_sets
@@ -79,3 +80,16 @@ def test_another_transfer_syntax_is_the_same_instance_and_no_proof() -> None:
 )
 def test_what_is_no_image_of_several_frames_needs_no_more_than_its_class(instance: Instance) -> None:
     assert compare(shown(x00280010=None, x00280011=None, x00280008=None), instance) is Finding.THERE
+
+
+@pytest.mark.parametrize(
+    ("syntax", "found"),
+    [
+        ("1.2.840.10008.1.2.5", Finding.THERE),
+        ("1.2.840.10008.1.2.1", Finding.THERE),
+        ("1.2.840.10008.1.2.4.50", Finding.DIFFERS),
+    ],
+)
+def test_what_may_have_left_decompressed_is_proven_in_either_form(syntax: str, found: Finding) -> None:
+    image = structs.replace(IMAGE, transfer_syntax_uid="1.2.840.10008.1.2.5")
+    assert compare(shown(x00083002=syntax), image, Purpose.EITHER) is found

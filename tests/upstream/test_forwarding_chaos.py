@@ -6,6 +6,7 @@ behaves again, all that is not parked arrives.
 """
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,15 +39,31 @@ class Wild:
         chance = self._chance
         if chance.random() < 0.3:
             self._archive.keep(stow, chance.sample(stow.uids, chance.randint(0, len(stow.uids))))
-        match chance.randrange(5):
+        match chance.randrange(6):
             case 0:
                 return Reply(reset=True)
             case 1:
                 return Reply(200, chance.choice([b"", b"{}", b"<html>", b"[", b'{"00081199":1}', bytes(9)]))
             case 2:
                 return Reply(chance.choice(SUCCESSES + FAULTS), chance.choice([b"", b"no"]), (("retry-after", "3"),))
+            case 3:
+                return self._spoilt(stow)
             case _:
                 return self._report(stow)
+
+    def _spoilt(self, stow: Stow) -> Reply:
+        """A report with wrong bytes anywhere: it may be read as anything of the instances that it still names."""
+        reply, chance = self._report(stow), self._chance
+        body = bytearray(reply.body)
+        for _ in range(chance.choice([1, 1, 2, 8])):
+            at = chance.randint(0, len(body))
+            body[at : at + chance.choice([0, 1, 1, 1, 40])] = chance.choice(
+                [b"", b"9", b'"', b"\0", b"}", b"\xff", b"8"]
+            )
+        named_still = {uid for uid in stow.uids if f'"{uid}"'.encode() in body}
+        self.claimed |= named_still
+        self.refused |= named_still
+        return replace(reply, body=bytes(body))
 
     def commitment(self, asked: Asked) -> Reply:
         """The same for storage commitment."""

@@ -193,6 +193,38 @@ async def test_406_is_asked_in_xml_and_remembered(tmp_path: Path) -> None:
             assert accepts == [JSON, *["application/dicom+xml"] * 3]
 
 
+async def test_a_passing_406_teaches_an_archive_of_json_nothing(tmp_path: Path) -> None:
+    """XML is remembered only once it was answered; where it is refused, JSON is asked for again."""
+    async with scripted_archive() as (archive, _):
+        archive.on_store = lambda _: Reply(406)
+        keys = {"commitment": SEARCH, "parallel": "1"}
+        async with forwarding(tmp_path, destination(archive.url, **keys)) as box:
+            await box.take_made(named(1))
+            await box.until(lambda: box.condition_names() == {"misconfigured:archive"})
+            archive.on_store = lambda stow: (
+                archive.store_all(stow) if stow.asked.all("accept") == [JSON] else Reply(406)
+            )
+            refused = len(archive.stows)
+            await box.until(lambda: box.at() == {"committed": 1}, step_s=400)
+            assert [stow.asked.all("accept") for stow in archive.stows[refused:]] == [[JSON]]
+            assert box.condition_names() == set()
+
+
+async def test_an_archive_that_was_replaced_by_one_of_json_is_asked_for_json(tmp_path: Path) -> None:
+    async with scripted_archive() as (archive, _):
+        wanted = "application/dicom+xml"
+        archive.on_store = lambda stow: archive.store_all(stow) if stow.asked.all("accept") == [wanted] else Reply(406)
+        async with forwarding(tmp_path, destination(archive.url, commitment=SEARCH, parallel="1")) as box:
+            await box.take_made(named(1))
+            await box.until(lambda: box.at() == {"committed": 1})
+            wanted = JSON
+            for number in (2, 3):
+                await box.take_made(named(number))
+                await box.until(lambda number=number: box.at() == {"committed": number})  # type: ignore[misc]
+            accepts = [stow.asked.all("accept")[0] for stow in archive.stows]
+            assert accepts == [JSON, "application/dicom+xml", "application/dicom+xml", JSON, JSON]
+
+
 async def test_307_is_followed_on_the_same_host(tmp_path: Path) -> None:
     async with scripted_archive() as (archive, _):
 

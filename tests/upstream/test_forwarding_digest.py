@@ -69,6 +69,25 @@ async def test_an_archive_that_kept_the_other_one_is_not_believed(tmp_path: Path
         assert "another instance" in box.delivery(UID).text
 
 
+async def test_an_archive_that_coerces_is_not_believed_and_a_person_is_told_what_to_do(tmp_path: Path) -> None:
+    """It gives back this very instance with another value in it: nobody but a person can tell."""
+    async with (
+        scripted_archive() as (archive, _),
+        forwarding(tmp_path, destination(archive.url, commitment=SEARCH)) as box,
+    ):
+
+        def coerce(stow: Stow) -> Reply:
+            archive.keep(stow)
+            archive.stored |= {uid: made(named(1), fill=b"\x22") for uid in stow.uids if uid == UID}
+            return report(stow.uids)
+
+        archive.on_store = coerce
+        await begun(box, archive)
+        await box.until(lambda: box.at() == {"committed": 1, "parked": 1}, step_s=60)
+        assert "with attributes that it changes" in box.delivery(UID).text
+        assert "discard this entry with the reason" in box.delivery(UID).text
+
+
 @pytest.mark.parametrize(
     "reply",
     [

@@ -232,7 +232,7 @@ async def test_what_is_never_committed_is_told_after_a_day(tmp_path: Path, reaso
             await box.pass_time(3600)
         assert box.condition_names() == set()
         await box.until(lambda: box.condition_names() == {"not-committed:archive"}, step_s=3600)
-        assert hint_of(box, "not-committed:archive").startswith("1 instances are sent")
+        assert hint_of(box, "not-committed:archive").startswith("1 instance is sent and not committed, for 1.0 days;")
         assert set(archive.times.values()) == {1}
         archive.on_commitment = Committing(archive).at_once
         await box.until(lambda: box.at() == {"committed": 1} and not box.condition_names(), step_s=300)

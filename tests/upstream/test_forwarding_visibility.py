@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from edged.store.queue_admin import Action
 from edged.store.records import DeliveryState
 from edged.telemetry.clock import ManualClock
 from tests.support.forwarding_kit import destination, forwarding
 from tests.support.scripted_archive import Reply, Stow, report, scripted_archive
 from tests.support.stow_kit import named
+from tests.upstream.test_by_hand import decide
 
 SEARCH = '["search"]'
 UID = named(1).instance
@@ -86,6 +88,61 @@ async def test_200_with_nothing_stored_is_uploaded_again_only_after_long_looks(t
         await box.until(lambda: box.at() == {"committed": 1}, step_s=3600)
         assert box.delivery(UID).evidence == "found"
         await box.until(lambda: box.condition_names() == set())
+
+
+@pytest.mark.parametrize("says", [Reply(200), None])
+async def test_a_person_can_have_it_sent_again(tmp_path: Path, says: Reply | None) -> None:
+    """By its UID, whether it was answered with nothing or with "stored"; then it is counted anew."""
+    async with (
+        scripted_archive() as (archive, _),
+        forwarding(tmp_path, destination(archive.url, commitment=SEARCH, visible_within='"2m"')) as box,
+    ):
+        archive.on_store = lambda stow: says or report(stow.uids)
+        await box.take_made(named(1))
+        for times in (4, 8):
+            await box.until(lambda: "stored-not-visible:archive" in box.condition_names(), step_s=30)
+            assert len(archive.stows) == times
+            assert (await decide(box, Action.RETRY, uids=(UID,))).done == 1
+            await box.until(lambda times=times: len(archive.stows) == times + 1)  # type: ignore[misc]
+            assert box.condition_names() == set()
+            await box.pass_time(30)
+            assert len(archive.stows) == times + 1, "it is waited for anew"
+        archive.on_store = archive.store_all
+        await box.until(lambda: box.at() == {"committed": 1}, step_s=30)
+        assert box.condition_names() == set()
+
+
+async def test_after_a_restart_a_person_can_have_it_sent_again(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with scripted_archive() as (archive, _):
+        archive.on_store = lambda _: Reply(200)
+        config = destination(archive.url, commitment=SEARCH, visible_within='"2m"')
+        async with forwarding(tmp_path, config, clock, keep=True) as box:
+            await box.take_made(named(1))
+            await box.until(lambda: "stored-not-visible:archive" in box.condition_names(), step_s=30)
+        async with forwarding(tmp_path, config, clock) as box:
+            await box.until(lambda: "stored-not-visible:archive" in box.condition_names(), step_s=30)
+            assert len(archive.stows) == 4
+            archive.on_store = archive.store_all
+            assert (await decide(box, Action.RETRY, uids=(UID,))).done == 1
+            await box.until(lambda: box.at() == {"committed": 1}, step_s=30)
+            assert len(archive.stows) == 5
+
+
+async def test_what_a_person_moves_to_and_fro_stays_told(tmp_path: Path) -> None:
+    async with (
+        scripted_archive() as (archive, _),
+        forwarding(tmp_path, destination(archive.url, commitment=SEARCH, visible_within='"2m"')) as box,
+    ):
+        archive.on_store = lambda _: Reply(200)
+        await box.take_made(named(1))
+        await box.until(lambda: "stored-not-visible:archive" in box.condition_names(), step_s=30)
+        for action in (Action.HOLD, Action.RELEASE):
+            assert (await decide(box, action, uids=(UID,))).done == 1
+        for _ in range(3):
+            await box.pass_time(24 * 3600)
+        assert "stored-not-visible:archive" in box.condition_names()
+        assert len(archive.stows) == 4
 
 
 async def test_no_restart_begins_the_count_of_uploads_anew(tmp_path: Path) -> None:

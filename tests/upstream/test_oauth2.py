@@ -2,13 +2,11 @@
 
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pytest
 import trio
@@ -19,51 +17,17 @@ from edged.config import Auth, AuthKind, CredentialError
 from edged.telemetry.clock import ManualClock
 from edged.telemetry.live import DestinationState
 from edged.upstream.connection import ClientSettings
-from edged.upstream.oauth2 import ANSWER_WITHIN_S, LEAST_LIFE_S, Tokens, read_token
+from edged.upstream.oauth2 import ClientCredentials
+from edged.upstream.redaction import Redactor
+from edged.upstream.tokens import ANSWER_WITHIN_S, LEAST_LIFE_S, Tokens, read_token
 from tests.support.forwarding_kit import destination, forwarding
-from tests.support.memory_wire import Half, connector
+from tests.support.memory_wire import connector
 from tests.support.scripted_archive import Reply, Stow, scripted_archive
 from tests.support.stow_kit import named
+from tests.support.token_endpoint import Endpoint, failed, granted
 
 SECRET = "s3cret value&more"
 PAIR = b64encode(b"edge:s3cret+value%26more").decode()
-
-
-def granted(text: str, **more: Any) -> tuple[int, bytes]:
-    """An answer with a token."""
-    return 200, json.dumps({"access_token": text, "token_type": "Bearer", **more}).encode()
-
-
-def failed(status: int = 400, error: str = "invalid_client", description: str = "") -> tuple[int, bytes]:
-    """An answer without one."""
-    return status, json.dumps({"error": error, "error_description": description}).encode()
-
-
-@dataclass
-class Endpoint:
-    """A token endpoint: gives t1, t2 and so on unless `answer` says otherwise."""
-
-    answer: Callable[[int], tuple[int, bytes]] = lambda number: granted(f"t{number}", expires_in=3600)
-    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    delay_s: float = 0.0
-
-    async def serve(self, stream: Half | trio.SocketStream) -> None:
-        data = b""
-        while b"\r\n\r\n" not in data or len(data.split(b"\r\n\r\n", 1)[1]) < _length(data):
-            more = bytes(await stream.receive_some())
-            if not more:
-                return
-            data += more
-        head, body = data.split(b"\r\n\r\n", 1)
-        self.asked.append((head.decode(), dict(parse_qsl(body.decode()))))
-        await trio.sleep(self.delay_s)
-        status, said = self.answer(len(self.asked))
-        await stream.send_all(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(said), said))
-
-
-def _length(data: bytes) -> int:
-    lines = [line.partition(b": ") for line in data.split(b"\r\n")]
-    return sum(int(value) for name, _, value in lines if name.lower() == b"content-length")
 
 
 @asynccontextmanager
@@ -76,7 +40,7 @@ async def tokens(
     auth = Auth(kind=AuthKind.OAUTH2, token_url=url, client_id="edge", client_secret_file=secret, **more)
     async with trio.open_nursery() as nursery:
         settings = ClientSettings(connector=connector(nursery, endpoint.serve))
-        yield Tokens(auth, settings, (clock or ManualClock()).monotonic)
+        yield Tokens(ClientCredentials(auth), settings, (clock or ManualClock()).monotonic, redactor=Redactor())
         nursery.cancel_scope.cancel()
 
 

@@ -73,7 +73,7 @@ async def test_a_reset_stream(code: h2.errors.ErrorCodes, not_processed: bool) -
         assert peer.accepted == 1
 
 
-@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", b"", b"\0\0\0\4\0\0\0\0\1"])
+@pytest.mark.parametrize("said", [b"HTTP/1.1 4OO Bad\r\n\r\n", b"", b"\0\0\0\4\0\0\0\0\1"])
 async def test_a_peer_that_does_not_speak_http_2(said: bytes) -> None:
     async def script(wire: Wire) -> None:
         await wire.read_some()

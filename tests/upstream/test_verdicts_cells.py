@@ -78,7 +78,6 @@ def transient(status: int, several: Kind) -> list[Cell]:
 
 TRANSCODING = Context(may_transcode=True)
 TRANSCODED = Context({"1.2.1": History(True, transcoded=True)}, may_transcode=True)
-UNPROVABLE = Context(may_verify=False)
 STORED = Report({"1.2.1": None})
 
 UNSENT = frozenset({"1.2.1"})
@@ -113,9 +112,9 @@ CELLS: dict[str, list[Cell]] = {
         Cell(failed(code), Kind.DOUBTFUL, Standing.LATER) for code in (None, 0, -1, 0x10000)
     ],
     "0213H": [Cell(failed(0x0213), Kind.LATER, Standing.LATER)],
-    "0111H": [Cell(failed(0x0111), Kind.VERIFY), Cell(failed(0x0111), Kind.HOLD, context=UNPROVABLE)],
+    "0111H": [Cell(failed(0x0111), Kind.VERIFY)],
     "B00EH": [Cell(failed(45070), Kind.VERIFY)],
-    "B00FH": [Cell(failed(45071), Kind.VERIFY_LATER), Cell(failed(45071), Kind.HOLD, context=UNPROVABLE)],
+    "B00FH": [Cell(failed(45071), Kind.VERIFY_LATER)],
     "B000H to BFFFH": [Cell(failed(code), Kind.VERIFY) for code in (0xB000, 0xB006, 0xB007, 0xBFFF)],
     "C122H": [
         Cell(failed(0xC122), Kind.PARK),
@@ -127,24 +126,12 @@ CELLS: dict[str, list[Cell]] = {
     "A900H to A9FFH": [Cell(failed(code), Kind.PARK) for code in (0xA900, 0xA9FF)],
     "C000H to CFFFH": [Cell(failed(code), Kind.PARK) for code in (0xC000, 0xCFFF)],
     "any other code": [Cell(failed(code), Kind.PARK) for code in (1, 0xAA00, 0xD000, 0xFFFF)],
-    "2xx": [
-        *(Cell(Answer(status), Kind.VERIFY) for status in (200, 202, 204, 299)),
-        Cell(Answer(200), Kind.HOLD, Standing.HOLD, TWO, UNPROVABLE, ConditionName.CANNOT_PROVE),
-    ],
+    "2xx": [Cell(Answer(status), Kind.VERIFY, batch=batch) for status in (200, 202, 204, 299) for batch in (ONE, TWO)],
     "400, 409": [*split_or_parked(400), *split_or_parked(409)],
     "415": [*split_or_parked(415), Cell(Answer(415), Kind.TRANSCODE, context=TRANSCODING)],
     "501": split_or_parked(501),
     "413": [Cell(Answer(413), Kind.HALVE, batch=TWO), *split_or_parked(413)[1:]],
-    "401": [
-        Cell(Answer(401), Kind.PENDING, Standing.REFRESH_CREDENTIAL),
-        Cell(
-            Answer(401),
-            Kind.PENDING,
-            Standing.AUTH_FAULT,
-            context=Context(refreshed=True),
-            condition=ConditionName.AUTH_FAULT,
-        ),
-    ],
+    "401": [Cell(Answer(401), Kind.PENDING, Standing.AUTH_FAULT, condition=ConditionName.AUTH_FAULT)],
     "403, 404, 410": [
         cell
         for status in (403, 404, 410)
@@ -165,12 +152,12 @@ CELLS: dict[str, list[Cell]] = {
     ],
     "407": [Cell(Answer(407), Kind.PENDING, Standing.PROXY_AUTH_FAULT, condition=ConditionName.PROXY_AUTH_FAULT)],
     "406": [
-        Cell(Answer(406), Kind.PENDING, Standing.ACCEPT_XML),
+        Cell(Answer(406), Kind.PENDING, Standing.OTHER_ACCEPT),
         Cell(
             Answer(406),
             Kind.PENDING,
             Standing.HOLD,
-            context=Context(tried_xml=True),
+            context=Context(tried_other_accept=True),
             condition=ConditionName.MISCONFIGURED,
         ),
     ],
@@ -219,17 +206,16 @@ CELLS: dict[str, list[Cell]] = {
     "a batch breaks that failed before": [
         Cell(lost(http2=True, sent_bytes=9), Kind.SPLIT, Standing.LATER, TWO, Context(batch_failures=1))
     ],
-    "an HTTP/2 stream whose outcome is unknown": [
-        Cell(lost(http2=True, sent_bytes=9), Kind.VERIFY, Standing.LATER, batch) for batch in (ONE, TWO)
-    ],
     "a single one breaks while others pass": [
-        Cell(lost(sent_bytes=10**8, elapsed_s=50.0), Kind.LATER, context=breaks(10**8, 10**6)),
+        Cell(lost(sent_bytes=10**8, elapsed_s=50.0, http2=http2), Kind.LATER, context=breaks(10**8, 10**6))
+        for http2 in (False, True)
     ],
     "any other loss": [
         Cell(lost(sent_bytes=9), Kind.PENDING, Standing.LATER),
         Cell(lost(sent_bytes=9), Kind.PENDING, Standing.LATER, TWO),
         Cell(lost(), Kind.PENDING, Standing.LATER, context=OTHERS_PASS),
-        Cell(lost(sent_bytes=9, http2=True), Kind.PENDING, Standing.LATER, context=UNPROVABLE),
+        Cell(lost(sent_bytes=9, http2=True), Kind.PENDING, Standing.LATER),
+        Cell(lost(sent_bytes=9, http2=True), Kind.PENDING, Standing.LATER, TWO),
     ],
 }
 

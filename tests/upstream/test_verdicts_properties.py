@@ -1,13 +1,14 @@
 """What holds for the verdict table whatever a peer answers and whatever happened before."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edged.upstream.redirect import absolute, same_origin_target
 from edged.upstream.verdict_reasons import judge
-from edged.upstream.verdict_rules import absolute, same_origin_target
 from edged.upstream.verdict_values import (
     HELD,
     OVERRIDES,
@@ -49,10 +50,8 @@ CONTEXTS = st.builds(
     overrides=st.dictionaries(st.integers(0, 0xFFFF), st.sampled_from(sorted(OVERRIDES)), max_size=3),
     url=URLS,
     may_transcode=st.booleans(),
-    may_verify=st.booleans(),
     search_passed=st.booleans(),
-    refreshed=st.booleans(),
-    tried_xml=st.booleans(),
+    tried_other_accept=st.booleans(),
     repeated=st.integers(0, 5),
     batch_failures=st.integers(0, 5),
     unsent=st.frozensets(UIDS),
@@ -158,6 +157,24 @@ def test_texts_and_hints_are_single_lines(heard: Answer | Silence, batch: Sequen
     for text in (decision.destination.text, decision.destination.hint):
         assert text.isprintable()
     assert all(verdict.text.isprintable() for verdict in decision.instances.values())
+
+
+@given(ANSWERS, SILENCES, BATCHES, CONTEXTS)
+def test_no_word_of_a_peer_is_in_a_verdict(
+    answer: Answer, silence: Silence, batch: Sequence[str], context: Context
+) -> None:
+    said = "DOE^JANE"
+    for heard in (
+        replace(answer, text=said, location=f"http://other/{said}"),
+        replace(silence, text="", peer_text=said),
+    ):
+        assert said in heard.said
+        assert said not in repr(replace_target(decide(heard, batch, context)))
+
+
+def replace_target(decision: Decision) -> Decision:
+    """Without what only the next request sees."""
+    return replace(decision, destination=replace(decision.destination, location=""))
 
 
 @given(st.text(), st.text())

@@ -1,0 +1,106 @@
+"""The section on the whole way: instances received, sent to an archive and committed to by it, beside Orthanc.
+
+The archive is a second of the same kind: an edged (`evidence = "local"`), an Orthanc. The box sends while it receives,
+and the figure counts from the first byte that it receives to the last commitment that it is given. Orthanc sends
+nothing before it is told: its figure is that of one job of its own DICOMweb client over what it has received already,
+and nothing is committed.
+"""
+
+import http.client
+import json
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+
+from tests.bench.forward import LOOK_EVERY_S, TO_SINK, WITHIN_S
+from tests.bench.generator import Load, ready
+from tests.bench.intake import CONNECTIONS
+from tests.bench.measure import cpu_s, peak_anonymous
+from tests.bench.plan import GB, Plan
+from tests.bench.sides import (
+    LEAST_CAPACITY_MIB,
+    MIB,
+    PLAIN,
+    BenchError,
+    Edged,
+    Server,
+    Side,
+    ask,
+    edged,
+    fresh_folder,
+    orthanc,
+)
+from tests.bench.table import Figure, Row, Target, value_ratio
+from tests.bench.template import Kind, make_template
+
+TWICE = Target("rate, more than 2 times Orthanc's, is", value_ratio, 2.0)
+
+
+def end_to_end(plan: Plan) -> list[Row]:
+    """CT slices to an archive."""
+    load = Load(make_template(Kind.CT), plan.scale.ct, CONNECTIONS, 1)
+    figures: dict[Side, list[Figure]] = {side: [] for side in plan.sides}
+    archives: dict[Side, Callable[[Path], AbstractContextManager[Server]]] = {
+        Side.EDGED: lambda folder: edged(folder, _holding(load, PLAIN.more)),
+        Side.ORTHANC: orthanc,
+    }
+    measures = {Side.EDGED: _by_edged, Side.ORTHANC: _by_orthanc}
+    for _ in range(plan.repetitions):
+        for side, found in figures.items():
+            with fresh_folder(plan.work) as folder, archives[side](folder) as archive:
+                found.append(measures[side](plan, load, archive))
+                if archive.count() != load.instances:
+                    raise BenchError(f"of {load.instances} instances the archive has {archive.count()}")
+            plan.tell(f"end to end, {side}: {found[-1].value:.1f} instances/s")
+    targets = (TWICE,) if plan.scale.judged else ()
+    return [Row("CT 0.5 MB, received, sent and committed", "instances/s", figures, targets)]
+
+
+def _holding(load: Load, more: str) -> Edged:
+    return Edged(LEAST_CAPACITY_MIB + load.size * 5 // 4 // MIB, more=more)
+
+
+def _by_edged(plan: Plan, load: Load, archive: Server) -> Figure:
+    more = TO_SINK.format(url=f"http://127.0.0.1:{archive.port}", more="").replace('["stored"]', '["dicomweb"]')
+    with (
+        fresh_folder(plan.work) as folder,
+        edged(folder, _holding(load, more)) as server,
+        ready(server, load) as generator,
+        peak_anonymous(server.pid) as peak,
+    ):
+        began, used = time.monotonic(), cpu_s(server.pid)
+        generator.send()
+        deadline = began + WITHIN_S
+        while (destination := server.state()["destinations"][0])["committed"] < load.instances:
+            if time.monotonic() > deadline:
+                raise BenchError(f"not all {load.instances} instances were committed: {destination}")
+            time.sleep(LOOK_EVERY_S)
+        seconds, used = time.monotonic() - began, cpu_s(server.pid) - used
+    return Figure(load.instances / seconds, used / (load.size / GB), peak.mib)
+
+
+def _by_orthanc(plan: Plan, load: Load, archive: Server) -> Figure:
+    with (
+        fresh_folder(plan.work) as folder,
+        orthanc(folder) as server,
+        ready(server, load) as generator,
+        peak_anonymous(server.pid) as peak,
+    ):
+        used = cpu_s(server.pid)
+        generator.send()
+        _tell(server, "PUT", "/dicom-web/servers/archive", {"Url": f"http://127.0.0.1:{archive.port}/dicom-web/"})
+        studies = json.loads(ask(server.port, "GET", "/studies"))
+        began = time.monotonic()
+        _tell(server, "POST", "/dicom-web/servers/archive/stow", {"Resources": studies, "Synchronous": True})
+        seconds, used = time.monotonic() - began, cpu_s(server.pid) - used
+    return Figure(load.instances / seconds, used / (load.size / GB), peak.mib)
+
+
+def _tell(server: Server, method: str, path: str, what: dict[str, object]) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=WITHIN_S)) as asked:
+        asked.request(method, path, json.dumps(what).encode(), {"Content-Type": "application/json"})
+        answer = asked.getresponse()
+        said = answer.read()
+        if answer.status != http.client.OK:
+            raise BenchError(f"{method} {path}: {answer.status} {said[:300]!r}")
