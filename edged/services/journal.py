@@ -2,6 +2,7 @@
 
 Whoever notices is synchronous and must not wait for a commit; the changes pass through here in order. The queue is
 bounded: when the store cannot write, the newest changes are dropped, since the state object still shows them.
+Conditions live as long as the daemon: what one before this one has told to stand is told to be cleared when it begins.
 """
 
 import logging
@@ -11,7 +12,7 @@ import trio
 from edged.dicomweb.event_report import EventKind
 from edged.services.bell import Bells
 from edged.store.errors import StoreError
-from edged.store.events import append_event
+from edged.store.events import append_change, told_standing
 from edged.store.records import Event
 from edged.store.store import Store
 from edged.telemetry.clock import Clock
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 WAITING = 1000
 
+ANEW = "The box was started anew: what still holds is raised again."
+
 
 class Journal:
     """Takes changes synchronously, writes them as events."""
@@ -31,7 +34,10 @@ class Journal:
         self._clock = clock
         self._bells = bells
         self._send, self._receive = trio.open_memory_channel[Event](WAITING)
-        self._up: dict[str, bool] = {}
+        told = store.read_now(told_standing)
+        self._up = dict.fromkeys(told.down, False)
+        for name in told.conditions:
+            self._note(Event(kind=EventKind.CONDITION_CLEARED, time=clock.wall(), destination=name, text=ANEW))
 
     def condition_turned(self, turn: Turn, condition: Condition) -> None:
         """Note that a condition was raised or cleared."""
@@ -52,7 +58,7 @@ class Journal:
         """Write what was noted; runs until cancelled."""
         async for event in self._receive:
             try:
-                await self._store.write(lambda txn, event=event: append_event(txn, event))  # type: ignore[misc]
+                await self._store.write(lambda txn, event=event: append_change(txn, event))  # type: ignore[misc]
             except StoreError as error:
                 log.info("an event could not be written: %s", error)
             self._bells.logged.ring()

@@ -3,12 +3,24 @@
 from collections.abc import Iterator
 from itertools import islice
 
+from msgspec import structs
+
+from edged.dicomweb.event_report import EventKind
 from edged.store.counters import FIRST_EVENT, NEXT_EVENT
-from edged.store.records import Event, unpack
-from edged.store.schema import EVENTS, MAX_EVENTS, read_u64, u64_key
+from edged.store.records import Event, Told, unpack
+from edged.store.schema import EVENTS, MAX_EVENTS, META, read_u64, u64_key
 from edged.store.transaction import Transaction
 
 TRIM_EVENTS = 1000
+
+_TOLD = b"told"
+_STANDING = {
+    EventKind.CONDITION_RAISED: ("conditions", True),
+    EventKind.CONDITION_CLEARED: ("conditions", False),
+    EventKind.DESTINATION_DOWN: ("down", True),
+    EventKind.DESTINATION_UP: ("down", False),
+}
+"""What an event changes of what stands."""
 
 
 def append_event(txn: Transaction, event: Event) -> int:
@@ -16,6 +28,22 @@ def append_event(txn: Transaction, event: Event) -> int:
     number = txn.add(NEXT_EVENT, 1)
     txn.put_record(EVENTS, u64_key(number), event)
     return number
+
+
+def append_change(txn: Transaction, event: Event) -> int:
+    """Write an event about a condition or a destination, and with it what stands now; return its number."""
+    field, stands = _STANDING[event.kind]
+    told = told_standing(txn)
+    names = set(getattr(told, field)) - {event.destination}
+    if stands:
+        names.add(event.destination)
+    txn.put_record(META, _TOLD, structs.replace(told, **{field: tuple(sorted(names))}))
+    return append_event(txn, event)
+
+
+def told_standing(txn: Transaction) -> Told:
+    """Return what followers were told to stand, also by a daemon before this one."""
+    return txn.record(META, _TOLD, Told) or Told()
 
 
 def last_event(txn: Transaction) -> int:

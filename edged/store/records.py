@@ -189,6 +189,13 @@ class Event(Record, frozen=True):
     text: str = ""
 
 
+class Told(Record, frozen=True):
+    """What followers were told to stand, by names: conditions, and destinations that are down."""
+
+    conditions: tuple[str, ...] = ()
+    down: tuple[str, ...] = ()
+
+
 class Subscriber(Record, frozen=True):
     """A follower of the event log that has a name: how far it has come, whose it is, and what it said.
 

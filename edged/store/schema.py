@@ -28,7 +28,9 @@ class Table:
     since: int = 1
 
 
-META = Table("meta", "name", "MessagePack", "a handful", "`schema` is VERSION; `created` never changes")
+META = Table(
+    "meta", "name", "MessagePack", "a handful", "`schema` is VERSION; `created` never changes; `told` is records.Told"
+)
 COUNTERS = Table("counters", "name", "i64", "13 a destination and 11", "each equals the count or sum it caches")
 DESTINATIONS = Table(
     "destinations",

@@ -112,6 +112,26 @@ async def test_destinations_that_go_down_and_up(box: Box, events: NotificationSe
     await reports.aclose()
 
 
+async def test_what_a_daemon_before_has_told_is_told_to_be_over(tmp_path: Path) -> None:
+    async with opened_box(tmp_path, ARCHIVE, keep=True) as box:
+        box.conditions.raise_("failing", Severity.WARNING, "Wait.")
+        box.conditions.raise_("passing", Severity.WARNING, "Wait.")
+        box.conditions.clear("passing")
+        box.journal.destination_changed("archive", DestinationLive(state=DestinationState.RETRYING))
+        before = told_by(box.parts.notifications, 0)
+        assert [kind(await anext(before)) for _ in range(4)][-1] == EventKind.DESTINATION_DOWN
+        await before.aclose()
+    async with opened_box(tmp_path, ARCHIVE) as box:
+        box.journal.destination_changed("archive", DestinationLive(state=DestinationState.UP))
+        after = told_by(box.parts.notifications, 4)
+        told = [await anext(after) for _ in range(2)]
+        assert [(kind(each), text_of(each, EVENT_SUBJECT.tag)) for each in told] == [
+            (EventKind.CONDITION_CLEARED, "failing"),
+            (EventKind.DESTINATION_UP, "archive"),
+        ]
+        await after.aclose()
+
+
 async def test_the_journal_is_bounded(box: Box, events: NotificationService) -> None:
     after = await newest(events)
     for _ in range(WAITING):
