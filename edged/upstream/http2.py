@@ -120,11 +120,11 @@ class Http2Connection:
         self._transport.close()
         self.round_trip.returned(over=True)
         self._streams.fail_all(self._fault)
-        self._outbound.wake()
         self._offer_slots()
         return False
 
     def _offer_slots(self) -> None:
+        self._outbound.wake()  # also who waits for room there: it may have its answer now
         self._slot.set()
         self._slot = trio.Event()
 
