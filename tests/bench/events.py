@@ -164,7 +164,7 @@ def _lags(commits: list[list[float]], came: list[list[list[float]]]) -> Iterator
 
 @contextmanager
 def _box(folder: Path) -> Iterator[_Child]:
-    with _child(BUSY, str(folder), "512", str(MANY + FOLLOWERS)) as child:
+    with _child(BUSY, str(folder), "512") as child:
         yield child
 
 

@@ -1,6 +1,6 @@
 """A box in a process of its own that fills its event log at a steady rate, for the section on events.
 
-`python -m tests.bench.events_box FOLDER CAPACITY_MIB CONNECTIONS` prints `ready PORT`, waits for a line with a rate and
+`python -m tests.bench.events_box FOLDER CAPACITY_MIB` prints `ready PORT`, waits for a line with a rate and
 seconds, and writes events as admission and forwarding do: in the store's transactions, many a commit. Then it prints
 when each commit was durable, as JSON: pairs of the last event's number and seconds of the machine's monotonic clock.
 It ends with its standard input.
@@ -65,9 +65,9 @@ async def _fill(parts: Parts, rate: int, seconds: float) -> list[tuple[int, floa
     return commits
 
 
-async def _run(folder: str, capacity_mib: str, connections: str) -> None:
+async def _run(folder: str, capacity_mib: str) -> None:
     keep_freed_memory()
-    vars(wiring)["server_limits"] = lambda _: replace(DEFAULT, connections=int(connections))
+    vars(wiring)["server_limits"] = lambda _: replace(DEFAULT, websockets_per_address=DEFAULT.websockets)
     text = (
         f'[box]\ndata_dir = "{folder}/data"\ncontrol = "{folder}/control.sock"\n'
         f'[store]\ncapacity = "{capacity_mib}MiB"\n[origin]\nbind = ["http://127.0.0.1:0"]\n'
@@ -83,4 +83,4 @@ async def _run(folder: str, capacity_mib: str, connections: str) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(_run, sys.argv[1], sys.argv[2], sys.argv[3])
+    trio.run(_run, sys.argv[1], sys.argv[2])
