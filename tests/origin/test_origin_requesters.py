@@ -1,11 +1,9 @@
 """What followers are told of themselves, and what is learned of them: sizes, patience, names, the newest event."""
 
 import gc
-import hashlib
 import weakref
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,16 +21,19 @@ from edged.services.notifications import Position
 from edged.services.subscribers import AWAY_S, PATIENCE_S
 from edged.store.records import Event, Subscriber
 from edged.store.schema import MAX_SUBSCRIBERS_OF_ONE
-from edged.store.subscribers import note_subscribers, subscriber_of, subscribers
+from edged.store.subscribers import note_subscribers, subscribers
 from edged.store.transaction import Transaction
 from edged.telemetry.clock import EARLIEST_POSSIBLE_S
-from tests.support.follower_kit import Follower, Watching, watching
-
-MONITOR, EACH = "/subscribers/MONITOR", "/subscribers/MONITOR?granularity=instance"
-BEGIN, QUIET = "/?after=0", 6.0
-TOKENS = "".join(
-    f'[[access.token]]\nname = "{name}"\nsha256 = "{hashlib.sha256(name.encode()).hexdigest()}"\nroles = ["{role}"]\n'
-    for name, role in (("one", "monitor"), ("two", "monitor"), ("chief", "admin"))
+from tests.support.follower_kit import (
+    BEGIN,
+    EACH,
+    QUIET,
+    TOKENS,
+    Watching,
+    note,
+    record,
+    told,
+    watching,
 )
 
 
@@ -40,21 +41,6 @@ TOKENS = "".join(
 async def box(tmp_path: Path) -> AsyncIterator[Watching]:
     async with watching(tmp_path / "box", TOKENS) as opened:
         yield opened
-
-
-async def told(follower: Follower) -> list[tuple[int, ...]]:
-    await trio.sleep(QUIET)
-    return [each.numbers for each in follower.told]
-
-
-def record(box: Watching, name: str = "MONITOR") -> Subscriber:
-    found = box.store.read_now(partial(subscriber_of, name=name))
-    assert found is not None
-    return found
-
-
-async def note(box: Watching, **noted: Subscriber) -> None:
-    await box.store.write(partial(note_subscribers, noted=noted))
 
 
 async def test_a_plain_requester_of_short_connections_gets_on(box: Watching, autojump_clock: MockClock) -> None:

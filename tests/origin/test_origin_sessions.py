@@ -1,6 +1,5 @@
 """Sessions of followers in virtual time: who acknowledges and who does not, what is shared, what they leave behind."""
 
-import hashlib
 import io
 from collections.abc import AsyncIterator
 from functools import partial
@@ -22,37 +21,15 @@ from edged.services.subscribers import AWAY_S, PATIENCE_S
 from edged.store.events import trim_events
 from edged.store.records import Event, Subscriber
 from edged.store.schema import MAX_SUBSCRIBERS
-from edged.store.subscribers import note_subscribers, subscriber_of, subscribers
+from edged.store.subscribers import subscribers
 from edged.telemetry.clock import EARLIEST_POSSIBLE_S
-from tests.support.follower_kit import Follower, Watching, watching
-
-MONITOR, EACH = "/subscribers/MONITOR", "/subscribers/MONITOR?granularity=instance"
-BEGIN, QUIET = "/?after=0", 6.0
-TOKENS = "".join(
-    f'[[access.token]]\nname = "{name}"\nsha256 = "{hashlib.sha256(name.encode()).hexdigest()}"\nroles = ["{role}"]\n'
-    for name, role in (("one", "monitor"), ("two", "monitor"), ("chief", "admin"))
-)
+from tests.support.follower_kit import BEGIN, EACH, MONITOR, QUIET, TOKENS, Watching, note, record, told, watching
 
 
 @pytest.fixture
 async def box(tmp_path: Path) -> AsyncIterator[Watching]:
     async with watching(tmp_path / "box", TOKENS) as opened:
         yield opened
-
-
-async def told(follower: Follower) -> list[tuple[int, ...]]:
-    await trio.sleep(QUIET)
-    return [each.numbers for each in follower.told]
-
-
-def record(box: Watching, name: str = "MONITOR") -> Subscriber:
-    found = box.store.read_now(partial(subscriber_of, name=name))
-    assert found is not None
-    return found
-
-
-async def note(box: Watching, **noted: Subscriber) -> None:
-    await box.store.write(partial(note_subscribers, noted=noted))
 
 
 async def test_a_plain_requester_is_served_and_its_place_moves(box: Watching, autojump_clock: MockClock) -> None:

@@ -4,6 +4,7 @@ What may live here: `Watching`, a log with what serves it, that can be restarted
 connection of it. Reports are read into what they tell of the log (`Told`): the exact numbers of their events.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,14 +27,22 @@ from edged.services.notifications import NotificationService
 from edged.services.subscribers import Subscribers
 from edged.store.errors import StoreFailed
 from edged.store.events import append_event, last_event
-from edged.store.records import Event
+from edged.store.records import Event, Subscriber
 from edged.store.store import Store, open_store
+from edged.store.subscribers import note_subscribers, subscriber_of
 from edged.store.transaction import Transaction
 from edged.telemetry.conditions import Conditions
 from edged.telemetry.live import Live
 from tests.support.trio_clock import TrioClock
 
 T = TypeVar("T")
+
+MONITOR, EACH = "/subscribers/MONITOR", "/subscribers/MONITOR?granularity=instance"
+BEGIN, QUIET = "/?after=0", 6.0
+TOKENS = "".join(
+    f'[[access.token]]\nname = "{name}"\nsha256 = "{hashlib.sha256(name.encode()).hexdigest()}"\nroles = ["{role}"]\n'
+    for name, role in (("one", "monitor"), ("two", "monitor"), ("chief", "admin"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,3 +276,21 @@ async def watching(folder: Path, config: str = "") -> AsyncIterator[Watching]:
     async with open_store(folder, 256 << 20, inline=True) as store, trio.open_nursery() as nursery:
         yield Watching(store, nursery, config)
         nursery.cancel_scope.cancel()
+
+
+async def told(follower: Follower) -> list[tuple[int, ...]]:
+    """The numbers of what a follower was told when the log has been quiet."""
+    await trio.sleep(QUIET)
+    return [each.numbers for each in follower.told]
+
+
+def record(box: Watching, name: str = "MONITOR") -> Subscriber:
+    """What the store knows of a requester."""
+    found = box.store.read_now(partial(subscriber_of, name=name))
+    assert found is not None
+    return found
+
+
+async def note(box: Watching, **noted: Subscriber) -> None:
+    """Have the store know something else of requesters."""
+    await box.store.write(partial(note_subscribers, noted=noted))
