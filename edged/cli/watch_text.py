@@ -1,7 +1,7 @@
 """Events as `edged watch` writes them: a line for a person, or an object for a program.
 
-Pure. The time is that of the arrival here: a report says in which order things happened, not when. What a server says
-in words is shown without control characters, for it goes to a terminal.
+Pure. The time is that of the report's first event; where it does not say so, that of its arrival here. What a server
+says in words is shown without control characters, for it goes to a terminal.
 """
 
 from collections.abc import Sequence
@@ -41,8 +41,8 @@ class CommitmentLine(Struct, frozen=True, kw_only=True):
 class EventLine(Struct, frozen=True, kw_only=True):
     """One line of `--json`; what a report does not say is null or empty.
 
-    `time` in seconds since 1970-01-01 UTC, of the arrival here. `missing`: the numbers before it, first and last, that
-    no report has told.
+    `time` in seconds since 1970-01-01 UTC, of the first event, else of the arrival here. `missing`: the numbers before
+    it, first and last, that no report has told.
     """
 
     time: float
@@ -64,14 +64,14 @@ def lines_of(followed: Followed, wall: float) -> list[str]:
     """Return what a person reads of a report that came at `wall`, in seconds of the epoch."""
     report = followed.report
     lines = [] if followed.missing is None else [_line(wall, EventKind.GAP, f"never came: {_range(*followed.missing)}")]
-    return [*lines, _line(wall, report.kind, _what(followed))]
+    return [*lines, _line(_moment(report, wall), report.kind, _what(followed))]
 
 
 def object_of(followed: Followed, wall: float) -> EventLine:
     """Return what a program reads of it."""
     report, result = followed.report, _result(followed)
     return EventLine(
-        time=wall,
+        time=_moment(report, wall),
         kind=report.kind,
         first=report.first,
         last=report.last,
@@ -88,6 +88,10 @@ def object_of(followed: Followed, wall: float) -> EventLine:
         ],
         missing=followed.missing,
     )
+
+
+def _moment(report: EventReport, wall: float) -> float:
+    return wall if report.time is None else report.time
 
 
 def _line(wall: float, kind: EventKind | None, what: str) -> str:

@@ -6,6 +6,7 @@ A report without edged's private block has no numbers and is known by its SOP Cl
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from edged.dicomweb import dictionary as element
@@ -39,6 +40,7 @@ class ReportedInstance:
 class EventReport:
     """A report: `kind` is None where it is none that edged knows; the numbers where it has none of edged's.
 
+    `time` is when its first event happened, in seconds of the epoch, None where it does not say so.
     `data_set` is all of it: for the results of storage commitment `commitment_report` reads on.
     """
 
@@ -47,6 +49,7 @@ class EventReport:
     first: int | None = None
     last: int | None = None
     resume: int | None = None
+    time: float | None = None
     subject: str = ""
     text: str = ""
     study_instance_uid: str = ""
@@ -81,6 +84,7 @@ def read_event_report(message: bytes) -> EventReport:
         first=_number(data_set, element.FIRST_EVENT_NUMBER.tag) if ours else None,
         last=_number(data_set, element.LAST_EVENT_NUMBER.tag) if ours else None,
         resume=_number(data_set, element.RESUME_NUMBER.tag) if ours else None,
+        time=_moment(data_set) if ours else None,
         subject=text_of(data_set, element.EVENT_SUBJECT.tag) if ours else "",
         text=text_of(data_set, element.EVENT_TEXT.tag) if ours else "",
         study_instance_uid=text_of(data_set, element.STUDY_INSTANCE_UID.tag),
@@ -101,3 +105,11 @@ def _number(data_set: DataSet, tag: str) -> int | None:
     value = first_of(data_set, tag)
     text = str(value) if isinstance(value, int | str) else ""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 21 else None
+
+
+def _moment(data_set: DataSet) -> float | None:
+    """Read a DT with its offset from UTC, as `event_report` writes it (PS3.5 Table 6.2-1)."""
+    try:
+        return datetime.strptime(text_of(data_set, element.EVENT_TIME.tag), "%Y%m%d%H%M%S.%f%z").timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -33,10 +33,11 @@ def forms(report: DataSet) -> list[bytes]:
 @pytest.mark.parametrize("kind", [EventKind.RECEIVED, EventKind.SENT, EventKind.COMMITTED, EventKind.PARKED])
 @pytest.mark.parametrize("form", range(3))
 def test_a_report_about_instances(kind: EventKind, form: int) -> None:
-    head = EventHead(kind, 9, 4, 3)
+    head = EventHead(kind, 9, 4, 3, time=1_800_000_000.25)
     read = read_event_report(forms(instances_event(head, [ONE, TWO], subject="archive", text="why"))[form])
     assert (read.kind, read.first, read.last, read.resume) == (kind, 4, 9, 3)
     assert (read.subject, read.text, read.study_instance_uid) == ("archive", "why", "1.1")
+    assert read.time == 1_800_000_000.25
     assert read.instances == INSTANCES
 
 
