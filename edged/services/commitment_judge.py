@@ -16,8 +16,8 @@ from edged.dicom.reasons import FailureReason, is_lack_of_room
 from edged.store.commit_memory import recall
 from edged.store.commitments import COMMITTED
 from edged.store.instances import instances_under
-from edged.store.queue import read_delivery
 from edged.store.records import CommitRecord, Delivery, DeliveryState, Instance, Reference
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 
 UPSTREAM_REASONS = frozenset(

@@ -19,10 +19,11 @@ from edged.store.commit_memory import recall
 from edged.store.commitments import asks, waiting_for
 from edged.store.history import history_of
 from edged.store.instances import instances_under
-from edged.store.queue import destination_names, is_evictable, read_delivery, standing_of
+from edged.store.queue import destination_names
 from edged.store.queue_walk import STATES, EntryState, Selection, conflict_id, is_conflict_id, read_entries, walk
 from edged.store.records import Delivery, DeliveryState, HistoryEntry, Instance, Remembered
 from edged.store.schema import REMEMBERED, uid_key
+from edged.store.standings import is_evictable, read_deliveries, standing_of
 from edged.store.store import Store
 from edged.store.transaction import Transaction
 from edged.telemetry.clock import Clock
@@ -181,9 +182,9 @@ def _life(
     deliveries: dict[tuple[int, str], Delivery],
 ) -> Life:
     """Tell of an instance; its deliveries are left for whoever asks what comes next."""
-    destinations = []
+    destinations, found = [], read_deliveries(txn, number, instance)
     for destination in instance.destinations:
-        delivery = read_delivery(txn, number, destination)
+        delivery = found.get(destination)
         at = _asked(txn, number, destination, at=teller.at(instance, destination, delivery))
         destinations.append(at)
         if delivery is not None:
@@ -196,7 +197,7 @@ def _life(
         series_instance_uid=instance.series_instance_uid,
         transfer_syntax_uid=instance.transfer_syntax_uid,
         size_bytes=instance.size,
-        standing=standing_of(txn, number, instance).value,
+        standing=standing_of(instance, found).value,
         conflict=conflict_id(number) if instance.conflict else None,
         received=instance.received,
         intake=instance.intake,
@@ -205,7 +206,7 @@ def _life(
         rule=instance.rule or None,
         destinations=tuple(destinations),
         requests=tuple(uid for uid, _ in waiting_for(txn, instance.sop_instance_uid)[:MOST_REQUESTS]),
-        may_go=is_evictable(txn, number, instance),
+        may_go=is_evictable(instance, found),
     )
 
 

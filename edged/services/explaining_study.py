@@ -16,8 +16,9 @@ from edged.services.explain_values import Standing, StudyExplained, Uncommitted
 from edged.services.explaining import Planner, Teller
 from edged.services.queue_values import Hand
 from edged.store.instances import page_of, study_of
-from edged.store.queue import destination_names, read_delivery, read_instance
+from edged.store.queue import destination_names, read_instance
 from edged.store.records import Delivery, DeliveryState
+from edged.store.standings import read_delivery
 from edged.store.store import Store
 from edged.store.transaction import Transaction
 from edged.telemetry.clock import Clock

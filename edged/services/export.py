@@ -17,9 +17,9 @@ from edged.store.chunks import chunk_count, view_chunks
 from edged.store.environment import Environment
 from edged.store.errors import InstanceGone
 from edged.store.instances import all_instances
-from edged.store.queue import standing_of
 from edged.store.records import Instance, Standing
 from edged.store.salvage import leading_chunks, numbers_with_chunks
+from edged.store.standings import read_deliveries, standing_of
 from edged.store.transaction import Transaction
 
 _UNSAFE = "its UIDs cannot be the names of files"
@@ -59,7 +59,9 @@ class Selection:
     def _takes(self, txn: Transaction, number: int, instance: Instance) -> bool:
         if self.study_instance_uid not in {None, instance.study_instance_uid}:
             return False
-        return not self.uncommitted or standing_of(txn, number, instance) is not Standing.COMMITTED
+        if not self.uncommitted:
+            return True
+        return standing_of(instance, read_deliveries(txn, number, instance)) is not Standing.COMMITTED
 
 
 def export(txn: Transaction, tree: FileTree, selection: Selection) -> Iterator[Exported]:

@@ -25,10 +25,11 @@ from edged.services.file_fields import file_fields
 from edged.services.retrieve import leaving_transfer_syntax
 from edged.store.chunks import chunk_count
 from edged.store.errors import InstanceGone, StoreFull
-from edged.store.queue import destination_names, read_delivery
+from edged.store.queue import destination_names
 from edged.store.records import DeliveryState, Event, Instance
 from edged.store.repair import REPAIR_CHUNKS, Repair, differing, finish_repair, put_chunks
 from edged.store.schema import CHUNK_BYTES
+from edged.store.standings import read_delivery
 from edged.store.store import Store
 from edged.store.transaction import Transaction
 from edged.store.upload import Upload, upload

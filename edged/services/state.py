@@ -12,8 +12,9 @@ from edged.config import Destination, Settings
 from edged.services.destinations import Routes
 from edged.services.followers import followers
 from edged.store.counters import standing, taken_back
-from edged.store.queue import UNSENT, Figures, destination_names, figures
+from edged.store.queue import Figures, destination_names, figures
 from edged.store.records import DeliveryState, Standing
+from edged.store.standings import UNSENT
 from edged.store.store import Store
 from edged.store.transaction import Transaction
 from edged.telemetry.clock import Clock

@@ -20,9 +20,10 @@ from edged.store.errors import StoreFull
 from edged.store.events import append_event
 from edged.store.eviction import Before, before_eviction
 from edged.store.instances import enter, instances_under, take_out
-from edged.store.queue import Start, drop_deliveries, enqueue, is_sent_nowhere
+from edged.store.queue import Start, drop_deliveries, enqueue
 from edged.store.records import Check, Event, Instance, Unowned, UnownedKind
 from edged.store.schema import UNOWNED, u64_key
+from edged.store.standings import is_sent_nowhere, read_deliveries
 from edged.store.transaction import Transaction
 
 START = Start()
@@ -91,7 +92,7 @@ def admit(
     first, present = held.addressed
     if duplicate is Duplicate.REFUSE:
         return Admitted(Outcome.DIFFERENT, first)
-    if duplicate is Duplicate.REPLACE and is_sent_nowhere(txn, first, present):
+    if duplicate is Duplicate.REPLACE and is_sent_nowhere(read_deliveries(txn, first, present)):
         _give_up(txn, first, present, now=instance.received)
         # a worker may be sending the first at this moment, or its answer was lost: the archive may keep that one
         consistent = _store(txn, instance, tail, start=replace(start, check=Check.DIGEST))

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from itertools import islice
 
 from edged.store.counters import NEXT_INSTANCE
-from edged.store.queue import read_delivery
 from edged.store.records import CommitRecord, DeliveryState, Instance, unpack
 from edged.store.schema import (
     COMMITTED_MEMORY,
@@ -19,6 +18,7 @@ from edged.store.schema import (
     read_u64,
     u64_key,
 )
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 
 BEGINNING = b""

@@ -15,7 +15,7 @@ from edged.store.chunks import Rest, delete_chunks
 from edged.store.commit_memory import remember
 from edged.store.events import append_event
 from edged.store.instances import take_out
-from edged.store.queue import drop_deliveries, read_delivery
+from edged.store.queue import drop_deliveries
 from edged.store.records import CommitRecord, Delivery, Event, Instance, Remembered, Unowned, UnownedKind
 from edged.store.schema import (
     COMMITTED_MEMORY,
@@ -30,6 +30,7 @@ from edged.store.schema import (
     u64_key,
     uid_key,
 )
+from edged.store.standings import read_deliveries, required_of
 from edged.store.transaction import Transaction
 
 AT_ONCE = 32
@@ -124,7 +125,7 @@ def _evict(txn: Transaction, number: int, now: float) -> None:
     instance = txn.record(INSTANCES, u64_key(number), Instance)
     if instance is None:
         raise AssertionError(f"number {number} is evictable and has no record")
-    deliveries = _required(txn, number, instance)
+    deliveries = required_of(instance, read_deliveries(txn, number, instance))
     _remember(txn, number, instance, deliveries=deliveries, now=now)
     remember(txn, number, instance, deliveries=deliveries, now=now)
     drop_deliveries(txn, number, instance)
@@ -132,11 +133,6 @@ def _evict(txn: Transaction, number: int, now: float) -> None:
     if delete_chunks(txn, number) is not Rest.NONE:
         txn.put_record(UNOWNED, u64_key(number), Unowned(kind=UnownedKind.EVICTING, since=now))
     append_event(txn, _evicted(number, instance, now))
-
-
-def _required(txn: Transaction, number: int, instance: Instance) -> dict[int, Delivery]:
-    found = {destination: read_delivery(txn, number, destination) for destination in instance.required}
-    return {destination: delivery for destination, delivery in found.items() if delivery is not None}
 
 
 def _remember(

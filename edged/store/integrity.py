@@ -13,7 +13,6 @@ from edged.store.chunks import chunk_count, stored_digest
 from edged.store.counters import FIRST_EVENT, NEXT_EVENT, NEXT_INSTANCE, queue_bytes, queue_rows, standing
 from edged.store.errors import InstanceGone
 from edged.store.instances import all_instances, place_of
-from edged.store.queue import evictable_key, is_evictable, standing_of
 from edged.store.records import (
     CommitmentRequest,
     CommitRecord,
@@ -71,6 +70,7 @@ from edged.store.schema import (
     u64_key,
     uid_key,
 )
+from edged.store.standings import evictable_key, is_evictable, read_deliveries, standing_of
 from edged.store.transaction import Transaction
 
 Check = Callable[[Transaction], Iterator[str]]
@@ -212,9 +212,10 @@ def _evictable(txn: Transaction) -> Iterator[str]:
     """Exactly the committed instances that are neither parked nor on hold are in the order of eviction."""
     evictable = 0
     for number, instance in all_instances(txn):
-        if is_evictable(txn, number, instance):
+        deliveries = read_deliveries(txn, number, instance)
+        if is_evictable(instance, deliveries):
             evictable += 1
-            if txn.get(EVICTABLE, evictable_key(txn, number, instance)) is None:
+            if txn.get(EVICTABLE, evictable_key(number, instance, deliveries)) is None:
                 yield f"{_named(number, instance)} is committed and not in its place in the order of eviction"
     if txn.count(EVICTABLE) != evictable:
         yield f"{txn.count(EVICTABLE)} instances are in the order of eviction, {evictable} may be evicted"
@@ -227,7 +228,9 @@ def _remembered(txn: Transaction) -> Iterator[str]:
 
 def _counters(txn: Transaction) -> Iterator[str]:
     """Each counter equals what it caches."""
-    standings = Counter(standing_of(txn, number, instance) for number, instance in all_instances(txn))
+    standings = Counter(
+        standing_of(instance, read_deliveries(txn, number, instance)) for number, instance in all_instances(txn)
+    )
     for value in Standing:
         if txn.counter(standing(value)) != standings[value]:
             yield f"{txn.counter(standing(value))} instances are counted as {value}, {standings[value]} are"

@@ -12,7 +12,6 @@ from types import MappingProxyType
 
 import msgspec
 
-from edged.store.queue import is_evictable
 from edged.store.records import Instance, Reference, unpack
 from edged.store.schema import (
     EVICTABLE,
@@ -27,6 +26,7 @@ from edged.store.schema import (
     u64_key,
     waiting_key,
 )
+from edged.store.standings import is_evictable, read_deliveries
 from edged.store.transaction import Transaction
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def _keep_what_is_parked(writing: Writing) -> None:
             for key in keys:
                 number = number_at_end(key)
                 instance = txn.record(INSTANCES, u64_key(number), Instance)
-                if instance is not None and not is_evictable(txn, number, instance):
+                if instance is not None and not is_evictable(instance, read_deliveries(txn, number, instance)):
                     txn.delete(EVICTABLE, key)
         if len(keys) < ROWS:
             return

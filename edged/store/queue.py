@@ -22,32 +22,23 @@ from edged.store.records import (
     HistoryEntry,
     Instance,
     Queued,
-    Standing,
     pack,
     unpack,
 )
 from edged.store.schema import (
     DELIVERIES,
     DESTINATIONS,
-    EVICTABLE,
     INSTANCES,
     QUEUE,
     delivery_key,
-    moment_key,
     queue_key,
     queue_state_prefix,
     read_u32,
     u32_key,
     u64_key,
 )
+from edged.store.standings import UNSENT, count, read_deliveries, standing_of
 from edged.store.transaction import Transaction
-
-UNSENT = (DeliveryState.HELD, DeliveryState.ON_HOLD, DeliveryState.STUCK)
-NOT_SENT = frozenset({*UNSENT, DeliveryState.PARKED})
-"""The states in which a destination has given no evidence that it holds the instance."""
-
-KEPT = frozenset({DeliveryState.PARKED, DeliveryState.ON_HOLD})
-"""The states, at whichever destination, in which an instance is never evicted (DESIGN §1.4, §6)."""
 
 _EVENTS = {
     DeliveryState.SENT: EventKind.SENT,
@@ -97,7 +88,7 @@ def destination_id(txn: Transaction, name: str) -> int:
 
 def destination_names(txn: Transaction) -> dict[int, str]:
     """Return the names of all destinations ever configured, by id."""
-    return {int(read_u32(value)[0]): bytes(name).decode() for name, value in txn.rows(DESTINATIONS)}
+    return {int(read_u32(value)[0]): name.decode() for name, value in txn.whole(DESTINATIONS).items()}
 
 
 def enqueue(txn: Transaction, number: int, instance: Instance, *, start: Start) -> None:
@@ -112,9 +103,10 @@ def enqueue(txn: Transaction, number: int, instance: Instance, *, start: Start) 
         ask_first=start.ask_first,
         check=start.check,
     )
-    for destination in () if instance.conflict else instance.destinations:
+    deliveries = {} if instance.conflict else dict.fromkeys(instance.destinations, delivery)
+    for destination in deliveries:
         _put(txn, (number, destination), delivery=delivery, instance=instance)
-    txn.add(standing(standing_of(txn, number, instance)), 1)
+    txn.add(standing(standing_of(instance, deliveries)), 1)
 
 
 def move(txn: Transaction, number: int, destination: int, *, expected: Container[DeliveryState], to: Delivery) -> bool:
@@ -137,17 +129,20 @@ def _move(
     txn: Transaction, place: tuple[int, int], *, expected: Container[DeliveryState], to: Delivery, anew: bool
 ) -> bool:
     number, destination = place
-    present = txn.record(DELIVERIES, delivery_key(number, destination), Delivery)
-    instance = txn.record(INSTANCES, u64_key(number), Instance)
-    if present is None or instance is None or present.state not in expected:
+    instance = read_instance(txn, number)
+    if instance is None:
+        return False
+    deliveries = read_deliveries(txn, number, instance)
+    present = deliveries.get(destination)
+    if present is None or present.state not in expected:
         return False
     resends = to.resends if anew else max(present.resends, to.resends)
     doubted = 0.0 if to.state is DeliveryState.COMMITTED else to.doubted or present.doubted
     to = structs.replace(to, urgency=present.urgency, check=present.check or to.check, resends=resends, doubted=doubted)
-    _count(txn, number, instance, by=-1)
+    count(txn, number, instance, deliveries=deliveries, by=-1)
     _take(txn, place, delivery=present, instance=instance)
     _put(txn, place, delivery=to, instance=instance)
-    _count(txn, number, instance, by=1)
+    count(txn, number, instance, deliveries=deliveries | {destination: to}, by=1)
     if to.state != present.state:
         if present.state is DeliveryState.COMMITTED:
             txn.add(taken_back(destination), 1)
@@ -170,13 +165,12 @@ def _tell(txn: Transaction, place: tuple[int, int], *, instance: Instance, to: D
 
 def resize(txn: Transaction, number: int, *, before: Instance, after: Instance) -> None:
     """Bring an instance's queue rows, their sums and its place in the order of eviction in line with its new sizes."""
-    _count(txn, number, before, by=-1)
-    for destination in () if before.conflict else before.destinations:
-        delivery = read_delivery(txn, number, destination)
-        if delivery is not None:
-            _take(txn, (number, destination), delivery=delivery, instance=before)
-            _put(txn, (number, destination), delivery=delivery, instance=after)
-    _count(txn, number, after, by=1)
+    deliveries = read_deliveries(txn, number, before)
+    count(txn, number, before, deliveries=deliveries, by=-1)
+    for destination, delivery in deliveries.items():
+        _take(txn, (number, destination), delivery=delivery, instance=before)
+        _put(txn, (number, destination), delivery=delivery, instance=after)
+    count(txn, number, after, deliveries=deliveries, by=1)
 
 
 def rearrange(
@@ -186,16 +180,18 @@ def rearrange(
 
     Only for what a person decided; writes neither event nor history.
     """
-    _count(txn, number, before, by=-1)
+    found = read_deliveries(txn, number, before)
+    count(txn, number, before, deliveries=found, by=-1)
     for destination, delivery in deliveries.items():
-        present = read_delivery(txn, number, destination)
+        present = found.pop(destination, None)
         if present is not None:
             _take(txn, (number, destination), delivery=present, instance=before)
             txn.delete(DELIVERIES, delivery_key(number, destination))
         if delivery is not None:
+            found[destination] = delivery
             _put(txn, (number, destination), delivery=delivery, instance=after)
     txn.put_record(INSTANCES, u64_key(number), after)
-    _count(txn, number, after, by=1)
+    count(txn, number, after, deliveries=found, by=1)
 
 
 def drop_deliveries(txn: Transaction, number: int, instance: Instance) -> None:
@@ -203,11 +199,9 @@ def drop_deliveries(txn: Transaction, number: int, instance: Instance) -> None:
 
     What was committed stays counted: that figure is for ever.
     """
-    _count(txn, number, instance, by=-1)
-    for destination in instance.destinations:
-        delivery = read_delivery(txn, number, destination)
-        if delivery is None:
-            continue
+    deliveries = read_deliveries(txn, number, instance)
+    count(txn, number, instance, deliveries=deliveries, by=-1)
+    for destination, delivery in deliveries.items():
         if delivery.state is not DeliveryState.COMMITTED:
             _take(txn, (number, destination), delivery=delivery, instance=instance)
         txn.delete(DELIVERIES, delivery_key(number, destination))
@@ -216,11 +210,6 @@ def drop_deliveries(txn: Transaction, number: int, instance: Instance) -> None:
 def read_instance(txn: Transaction, number: int) -> Instance | None:
     """Return the record of one instance."""
     return txn.record(INSTANCES, u64_key(number), Instance)
-
-
-def read_delivery(txn: Transaction, number: int, destination: int) -> Delivery | None:
-    """Return how far one instance is at one destination."""
-    return txn.record(DELIVERIES, delivery_key(number, destination), Delivery)
 
 
 def figures(txn: Transaction, destination: int, state: DeliveryState) -> Figures:
@@ -259,55 +248,6 @@ def _take(txn: Transaction, place: tuple[int, int], *, delivery: Delivery, insta
     txn.add(queue_bytes(destination, delivery.state), -instance.exit_length)
     if delivery.state is not DeliveryState.COMMITTED:
         txn.delete(QUEUE, queue_key(destination, delivery.state, delivery.urgency, number))
-
-
-def standing_of(txn: Transaction, number: int, instance: Instance) -> Standing:
-    """Return an instance's standing: its least advanced required delivery, parked before all else."""
-    if instance.conflict:
-        return Standing.CONFLICT
-    states = [delivery.state for delivery in _required(txn, number, instance)]
-    if DeliveryState.PARKED in states:
-        return Standing.PARKED
-    least = min(states, default=DeliveryState.HELD)
-    return {DeliveryState.SENT: Standing.SENT, DeliveryState.COMMITTED: Standing.COMMITTED}.get(least, Standing.HELD)
-
-
-def is_sent_nowhere(txn: Transaction, number: int, instance: Instance) -> bool:
-    """Whether no destination has given evidence that it holds an instance."""
-    deliveries = (read_delivery(txn, number, destination) for destination in instance.destinations)
-    return all(delivery is None or delivery.state in NOT_SENT for delivery in deliveries)
-
-
-def is_evictable(txn: Transaction, number: int, instance: Instance) -> bool:
-    """Whether an instance may be let go: each required destination has committed to it, and none keeps it parked or
-    on hold, the optional ones included.
-    """
-    if standing_of(txn, number, instance) is not Standing.COMMITTED:
-        return False
-    optional = (read_delivery(txn, number, each) for each in instance.destinations if each not in instance.required)
-    return not any(delivery is not None and delivery.state in KEPT for delivery in optional)
-
-
-def _required(txn: Transaction, number: int, instance: Instance) -> list[Delivery]:
-    found = (txn.record(DELIVERIES, delivery_key(number, each), Delivery) for each in instance.required)
-    return [delivery for delivery in found if delivery is not None]
-
-
-def _count(txn: Transaction, number: int, instance: Instance, *, by: int) -> None:
-    """Count an instance in (1) or out (-1) of its standing, and with it of the order of eviction."""
-    txn.add(standing(standing_of(txn, number, instance)), by)
-    if is_evictable(txn, number, instance):
-        key = evictable_key(txn, number, instance)
-        if by > 0:
-            txn.put(EVICTABLE, key, u64_key(instance.size))
-        else:
-            txn.delete(EVICTABLE, key)
-
-
-def evictable_key(txn: Transaction, number: int, instance: Instance) -> bytes:
-    """Return the place of a committed instance in the order of eviction: when the last commitment came."""
-    committed_at = max(delivery.since for delivery in _required(txn, number, instance))
-    return moment_key(int(committed_at * 1000), number)
 
 
 def _event(txn: Transaction, place: tuple[int, int], *, instance: Instance, to: Delivery) -> Event:

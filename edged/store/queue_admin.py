@@ -25,11 +25,7 @@ from edged.store.queue import (
     destination_names,
     drop_deliveries,
     enqueue,
-    evictable_key,
-    is_evictable,
-    is_sent_nowhere,
     move,
-    read_delivery,
     read_instance,
     rearrange,
 )
@@ -47,6 +43,7 @@ from edged.store.records import (
     UnownedKind,
 )
 from edged.store.schema import UNOWNED, read_moment_key, u64_key
+from edged.store.standings import evictable_key, is_evictable, is_sent_nowhere, read_deliveries, read_delivery
 from edged.store.transaction import Transaction
 
 
@@ -238,7 +235,8 @@ def _release_conflict(txn: Transaction, conflict: _Conflict, decision: Decision)
     number, instance = conflict
     first = find_instance(txn, instance.sop_instance_uid)
     if first is not None:
-        if not is_sent_nowhere(txn, *first) and not is_evictable(txn, *first):
+        deliveries = read_deliveries(txn, *first)
+        if not is_sent_nowhere(deliveries) and not is_evictable(first[1], deliveries):
             return (
                 f"the one that came first, number {first[0]}, was sent and is not committed yet: "
                 "release this when it is, or discard that one"
@@ -257,8 +255,9 @@ def _release_conflict(txn: Transaction, conflict: _Conflict, decision: Decision)
 
 
 def _make_way(txn: Transaction, number: int, first: Instance, *, beside: int, decision: Decision) -> None:
-    if not is_sent_nowhere(txn, number, first):
-        committed_ms, _ = read_moment_key(evictable_key(txn, number, first))
+    deliveries = read_deliveries(txn, number, first)
+    if not is_sent_nowhere(deliveries):
+        committed_ms, _ = read_moment_key(evictable_key(number, first, deliveries))
         evict(txn, [Going(committed_ms, number, first.size)], now=decision.time)
         return
     drop_deliveries(txn, number, first)

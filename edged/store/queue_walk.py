@@ -13,9 +13,10 @@ from enum import StrEnum
 
 from edged.store.counters import queue_bytes, queue_rows, standing
 from edged.store.instances import all_instances, instances_under
-from edged.store.queue import destination_names, read_delivery, read_instance
+from edged.store.queue import destination_names, read_instance
 from edged.store.records import Delivery, DeliveryState, Instance, Standing
 from edged.store.schema import BY_STUDY, QUEUE, number_at_end, queue_state_prefix, read_queue_key, study_prefix
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 
 SCAN_ROWS = 5_000

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from edged.store.errors import StoreError
-from edged.store.queue import figures, move, read_delivery
+from edged.store.queue import figures, move
 from edged.store.records import Delivery, DeliveryState
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 from edged.store.waiting import SCAN_ROWS, Waiting, waiting_after
 from edged.telemetry.conditions import Severity
@@ -49,14 +50,14 @@ class Aside:
     async def work(self) -> None:
         """Watch for ever."""
         while True:
-            logged = self._destination.box.bells.logged.next
+            logged, gathered_s = self._destination.box.bells.logged.next, self._destination.box.gathered_s()
             try:
                 await self._give_back_what_fits()
                 await self._tell()
                 await self._retry()
             except StoreError as error:
                 log.info("what %s set aside could not be looked at: %s", self._destination.name, error)
-            await wait_for(logged, LOOK_S, gather_s=self._destination.box.gather_s)
+            await wait_for(logged, LOOK_S, gathered_s=gathered_s)
 
     async def _give_back_what_fits(self) -> None:
         """Put back into the queue, once, what was parked by `max_instance` or `max_request` and fits them now."""

@@ -47,7 +47,7 @@ DOWN_AFTER_S = 900.0
 """How long a destination may fail before that is a condition; archives are restarted, and links are lost, for less."""
 
 GATHER_S = 0.25
-"""How long what follows up an event lets more of them gather."""
+"""How long after it followed up an event a task lets more of them gather."""
 
 
 class Surroundings:
@@ -80,6 +80,10 @@ class Surroundings:
         self.witnesses: dict[int, Witness] = {}
         self.reprovers: dict[int, Reprover] = {}
         self.hands: dict[int, Hand] = {}
+
+    def gathered_s(self) -> float:
+        """When what is followed up now may be followed up again, by trio's clock: more gathers until then."""
+        return trio.current_time() + self.gather_s
 
     @property
     def store(self) -> Store:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from edged.services.retrieve import WebForm
-from edged.store.queue import read_delivery, read_instance
+from edged.store.queue import read_instance
 from edged.store.records import DeliveryState
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 from edged.store.waiting import Waiting
 from edged.upstream.destination import Destination

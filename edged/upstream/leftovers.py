@@ -7,8 +7,9 @@ at most over all restarts (DICOM.md §5); what a destination will never keep is 
 from collections.abc import Iterable
 from functools import partial
 
-from edged.store.queue import move, read_delivery, read_instance
+from edged.store.queue import move, read_instance
 from edged.store.records import Delivery, DeliveryState
+from edged.store.standings import read_delivery
 from edged.upstream.commitment_values import Commitment, CommitmentVerdict
 from edged.upstream.comparing import Finding
 from edged.upstream.destination import Destination

@@ -15,8 +15,9 @@ from edged.store.committed import BEGINNING, committed_before_eviction
 from edged.store.counters import taken_back
 from edged.store.history import note
 from edged.store.instances import find_instance
-from edged.store.queue import move, read_delivery
+from edged.store.queue import move
 from edged.store.records import Delivery, DeliveryState, Happened, HistoryEntry
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 from edged.store.waiting import waiting
 from edged.telemetry.conditions import Severity

@@ -12,8 +12,9 @@ from msgspec import structs
 
 from edged.dicomweb.event_report import EventKind
 from edged.store.events import append_event
-from edged.store.queue import move, read_delivery, read_instance
+from edged.store.queue import move, read_instance
 from edged.store.records import Check, Delivery, DeliveryState, Event
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 from edged.upstream.destination import Destination
 

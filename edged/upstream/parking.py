@@ -10,8 +10,9 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from edged.store.queue import move, read_delivery
+from edged.store.queue import move
 from edged.store.records import Delivery, DeliveryState
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 from edged.upstream.destination import Destination
 from edged.upstream.moves import SENT, UNSENT, bring, moved_on, tell_conflict

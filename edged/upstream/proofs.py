@@ -7,8 +7,9 @@ from msgspec import structs
 
 from edged.config.choices import Proof
 from edged.store.commitments import delete_ask
-from edged.store.queue import move, read_delivery
+from edged.store.queue import move
 from edged.store.records import DeliveryState
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 from edged.telemetry.conditions import Severity
 from edged.upstream.destination import Destination
@@ -65,9 +66,9 @@ def _serves(destination: Destination, proof: Proof) -> None:
     destination.tell(proof=proof.value)
 
 
-async def wait_for(event: trio.Event, within_s: float, *, gather_s: float) -> None:
-    """Wait for the event, at most some seconds; after it, let more gather."""
+async def wait_for(event: trio.Event, within_s: float, *, gathered_s: float) -> None:
+    """Wait for the event, at most some seconds; after it until `gathered_s` (trio's clock), so that more may gather."""
     with trio.move_on_after(within_s):
         await event.wait()
     if event.is_set():
-        await trio.sleep(gather_s)
+        await trio.sleep_until(gathered_s)

@@ -17,8 +17,8 @@ from edged.config import CredentialError
 from edged.config.choices import Proof
 from edged.dicomweb.commitment_report import CommitmentResult
 from edged.store.errors import StoreError
-from edged.store.queue import read_delivery
 from edged.store.records import DeliveryState
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 from edged.store.waiting import Waiting, waiting
 from edged.upstream.asker import Asker, Opened, Stepped
@@ -77,9 +77,9 @@ class Prover:
         """Prove for ever."""
         async with trio.open_nursery() as nursery:
             while True:
-                logged = self._destination.box.bells.logged.next
+                logged, gathered_s = self._destination.box.bells.logged.next, self._destination.box.gathered_s()
                 pause = await self._guarded(partial(self._round, nursery))
-                await wait_for(logged, pause, gather_s=self._destination.box.gather_s)
+                await wait_for(logged, pause, gathered_s=gathered_s)
 
     def forget(self, number: int) -> None:
         """A person decided about an instance: that it was not to be seen counts no more."""
@@ -109,15 +109,19 @@ class Prover:
         now = self._destination.now()
         if now < (quiet_s := max(self._silence.due_s, self._quiet_until_s)):
             return max(LEAST_PAUSE_S, quiet_s - now)
-        for opened in self._asker.take(self._free_steps):
-            self._steps += 1
-            self._beside(nursery, opened.instances, partial(self._step, opened))
+        self._take_steps(nursery)
         rows = await self._rows()
         taken = await self._prove(rows, nursery) if rows else ()
+        self._take_steps(nursery)
         if not taken:
             return self._pause()
         self._cursor = max(taken) if self._looks.full else 0
         return 0.0
+
+    def _take_steps(self, nursery: trio.Nursery) -> None:
+        for opened in self._asker.take(self._free_steps):
+            self._steps += 1
+            self._beside(nursery, opened.instances, partial(self._step, opened))
 
     @property
     def _free_steps(self) -> int:

@@ -21,8 +21,9 @@ from edged.store.committed import (
     somewhere_remembered,
 )
 from edged.store.errors import StoreError
-from edged.store.queue import read_delivery, read_instance
+from edged.store.queue import read_instance
 from edged.store.records import CommitRecord, Delivery, DeliveryState, Instance
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 from edged.upstream.auth_fault import hold_without_credential
 from edged.upstream.destination import Destination
@@ -60,12 +61,13 @@ class Reconciler:
     async def keep(self) -> None:
         """Prove for ever."""
         while True:
-            logged, now = self._destination.box.bells.logged.next, self._destination.now()
+            logged, gathered_s = self._destination.box.bells.logged.next, self._destination.box.gathered_s()
+            now = self._destination.now()
             if now >= self._next_s:
                 self._next_s = now + FAILED_S
                 await self._guarded(self._step)
             pause = max(LEAST_PAUSE_S, self._next_s - self._destination.now())
-            await wait_for(logged, pause, gather_s=self._destination.box.gather_s)
+            await wait_for(logged, pause, gathered_s=gathered_s)
 
     async def prove_again(self, numbers: Sequence[int], *, within_s: float) -> None:
         """Ask for what is next to be let go, and take back what is not there any more; no longer than `within_s`."""

@@ -11,8 +11,9 @@ from functools import partial
 from itertools import groupby
 
 from edged.config.choices import Proof
-from edged.store.queue import read_delivery, read_instance
+from edged.store.queue import read_instance
 from edged.store.records import Instance
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 from edged.upstream.comparing import Finding, Purpose, compare
 from edged.upstream.destination import Destination

@@ -10,8 +10,8 @@ import trio
 
 from edged.app.box import Parts
 from edged.store.instances import find_instance
-from edged.store.queue import read_delivery
 from edged.store.records import Delivery
+from edged.store.standings import read_delivery
 from tests.support.box_kit import served_box
 from tests.support.dicom_samples import read, shipped_files
 from tests.support.forwarding_kit import destination

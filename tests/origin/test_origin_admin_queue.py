@@ -16,9 +16,10 @@ from edged.services.queue_values import Plan
 from edged.services.queueing import ROWS
 from edged.store.history import history_of
 from edged.store.instances import find_instance
-from edged.store.queue import destination_id, read_delivery
+from edged.store.queue import destination_id
 from edged.store.queue_walk import EntryState
 from edged.store.records import Delivery, DeliveryState
+from edged.store.standings import read_delivery
 from edged.store.waiting import waiting
 from edged.telemetry.clock import ManualClock
 from tests.support.box_kit import ARCHIVE, Box, opened_box

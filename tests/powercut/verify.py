@@ -23,7 +23,6 @@ from edged.store.creation import STORE
 from edged.store.environment import Environment, opened, owned
 from edged.store.events import read_events
 from edged.store.integrity import check
-from edged.store.queue import read_delivery
 from edged.store.records import CommitmentRequest, CommitRecord, DeliveryState, Instance, Remembered, unpack
 from edged.store.schema import (
     CHUNK_BYTES,
@@ -37,6 +36,7 @@ from edged.store.schema import (
     read_u64,
     uid_key,
 )
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 from tests.powercut.boxes import CAPACITY_MIB
 from tests.powercut.load import Part

@@ -20,8 +20,9 @@ from edged.services.routing import Arrived, Everywhere, Routed, Source
 from edged.services.store_instance import Accepted, FrontDoor, Refused
 from edged.store.errors import StoreFailed
 from edged.store.instances import find_instance
-from edged.store.queue import destination_id, read_delivery
+from edged.store.queue import destination_id
 from edged.store.records import DeliveryState
+from edged.store.standings import read_delivery
 from edged.store.store import Store, open_store
 from edged.store.transaction import Transaction
 from edged.telemetry.clock import ManualClock

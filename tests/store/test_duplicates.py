@@ -21,9 +21,10 @@ from edged.store.counters import standing
 from edged.store.events import read_events
 from edged.store.eviction import evict_oldest
 from edged.store.instances import find_instance, instances_of
-from edged.store.queue import NOT_SENT, destination_id, move, read_delivery, read_instance
+from edged.store.queue import destination_id, move, read_instance
 from edged.store.records import Check, Delivery, DeliveryState, Standing
 from edged.store.schema import CHUNK_BYTES, CHUNKS, DELIVERIES, INSTANCES, UNOWNED, delivery_key, u64_key
+from edged.store.standings import NOT_SENT, read_delivery
 from edged.store.store import Store, open_store
 from edged.store.waiting import waiting
 from tests.support.store_kit import CAPACITY, problems, put, stored_bytes

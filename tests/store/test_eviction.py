@@ -12,9 +12,10 @@ from edged.store.counters import queue_rows, standing
 from edged.store.events import read_events
 from edged.store.eviction import evict_oldest, forget_oldest
 from edged.store.instances import find_instance
-from edged.store.queue import destination_id, move, read_delivery
+from edged.store.queue import destination_id, move
 from edged.store.records import Check, Delivery, DeliveryState, Standing
 from edged.store.schema import CHUNK_BYTES, CHUNKS, REMEMBERED, STUDIES, UNOWNED
+from edged.store.standings import read_delivery
 from edged.store.store import Store, open_store
 from edged.store.waiting import waiting
 from tests.support.store_kit import CAPACITY, problems, put

@@ -6,9 +6,10 @@ from edged.store.counters import taken_back
 from edged.store.eviction import evict_oldest
 from edged.store.history import MOST_OF_ONE, history_of, note, note_again, trim_history
 from edged.store.integrity import check
-from edged.store.queue import begin_anew, move, read_delivery
+from edged.store.queue import begin_anew, move
 from edged.store.records import Check, Delivery, DeliveryState, Happened, HistoryEntry
 from edged.store.schema import HISTORY
+from edged.store.standings import read_delivery
 from edged.store.store import Store
 from edged.store.transaction import Transaction
 from tests.support.store_kit import put

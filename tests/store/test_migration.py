@@ -19,9 +19,10 @@ from edged.store.errors import StoreUnavailable
 from edged.store.history import history_of
 from edged.store.instances import find_instance
 from edged.store.integrity import check, check_deep
-from edged.store.queue import move, read_delivery
+from edged.store.queue import move
 from edged.store.records import Check, Delivery, DeliveryState, Happened, Standing
 from edged.store.schema import ASKS, EVICTABLE, META, VERSION, u64_key
+from edged.store.standings import read_delivery
 from edged.store.store import Store, open_store
 from edged.store.transaction import Transaction
 from tests.support.store_kit import problems, put

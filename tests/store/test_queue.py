@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from edged.dicomweb.event_report import EventKind
 from edged.store.counters import standing
 from edged.store.events import read_events
-from edged.store.queue import destination_id, figures, move, read_delivery
+from edged.store.queue import destination_id, figures, move
 from edged.store.records import Delivery, DeliveryState, Standing
 from edged.store.schema import EVICTABLE
+from edged.store.standings import read_delivery
 from edged.store.store import Store, open_store
 from edged.store.waiting import waiting
 from tests.support.store_kit import CAPACITY, problems, put

@@ -16,11 +16,12 @@ from edged.store.counters import standing
 from edged.store.events import read_events
 from edged.store.history import history_of
 from edged.store.instances import find_instance
-from edged.store.queue import destination_id, move, read_delivery, read_instance
+from edged.store.queue import destination_id, move, read_instance
 from edged.store.queue_admin import STARTS, Action
 from edged.store.queue_walk import NOWHERE, EntryState, Place, Selection
 from edged.store.records import Check, Delivery, DeliveryState, Happened, Standing
 from edged.store.schema import EVICTABLE, UNOWNED
+from edged.store.standings import read_delivery
 from edged.store.store import Store, open_store
 from edged.store.sweeper import sweep
 from tests.support.queue_kit import ARCHIVE, SECOND, bring, decided, decision, entry_in, found

@@ -30,8 +30,9 @@ from edged.services.state import StateService
 from edged.services.store_instance import Accepted, FrontDoor
 from edged.store.events import read_events
 from edged.store.instances import find_instance
-from edged.store.queue import figures, read_delivery
+from edged.store.queue import figures
 from edged.store.records import Delivery, DeliveryState, Event
+from edged.store.standings import read_delivery
 from edged.store.store import Store, open_store
 from edged.telemetry.clock import ManualClock
 from edged.telemetry.conditions import Conditions

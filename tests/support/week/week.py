@@ -11,8 +11,9 @@ import trio
 from edged.store.commit_memory import recall
 from edged.store.history import history_of
 from edged.store.instances import find_instance
-from edged.store.queue import figures, move, read_delivery, read_instance
+from edged.store.queue import figures, move, read_instance
 from edged.store.records import Delivery, DeliveryState, Happened, Instance
+from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 from edged.store.waiting import waiting
 from edged.telemetry.clock import EARLIEST_POSSIBLE_S
