@@ -60,15 +60,18 @@ class Environment:
         """Of all pages that the tables use, as of the last commit."""
 
     @contextmanager
-    def reading(self) -> Iterator[Transaction]:
-        """A short read transaction; never held across an await. Raises StoreFailed while nothing can be read."""
+    def reading(self, *, only_memory: bool = False) -> Iterator[Transaction]:
+        """A short read transaction; never held across an await. Raises StoreFailed while nothing can be read.
+
+        With `only_memory` looking for chunks raises NotInMemory where the disk would have to be waited for.
+        """
         with self._gate.shared():
             try:
                 begun = self._env.begin(buffers=True)
             except lmdb.Error as error:
                 raise StoreFailed(f"the store cannot be read: {error}. Check the disk, then restart edged.") from error
             with begun as txn:
-                yield Transaction(txn, self._databases, self._finder(txn.id()))
+                yield Transaction(txn, self._databases, self._finder(txn.id(), only_memory=only_memory))
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
@@ -82,8 +85,9 @@ class Environment:
         self._counters = transaction.counters
         self.used_bytes = self._page * sum(self._pages.values())
 
-    def _finder(self, snapshot: int) -> Finder:
-        return Finder(self._descriptor, self._page, snapshot=snapshot, table=CHUNKS.name.encode())
+    def _finder(self, snapshot: int, *, only_memory: bool = False) -> Finder:
+        table = CHUNKS.name.encode()
+        return Finder(self._descriptor, self._page, snapshot=snapshot, table=table, only_memory=only_memory)
 
     def open_hatch(self) -> bool:
         """Add the preallocated reserve to a full map, so that deleting is possible; False if that was done before.

@@ -42,6 +42,10 @@ class Unreadable(Exception):
     """The disk cannot give bytes of the file back."""
 
 
+class NotInMemory(Exception):
+    """Bytes of the file are not in memory, or it is not known whether they are; the disk was not asked for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Extent:
     """Where a value is in the file: bytes from its beginning, and how many."""
@@ -51,12 +55,29 @@ class Extent:
 
 
 class Finder:
-    """Looks up keys of one table as of one snapshot; for one thread. Raises lmdb.CorruptedError and Unreadable."""
+    """Looks up keys of one table as of one snapshot; for one thread. Raises lmdb.CorruptedError and Unreadable.
 
-    __slots__ = ("_descriptor", "_leaf", "_next", "_page_bytes", "_path", "_patience", "_root", "_snapshot", "_table")
+    With `only_memory` it never waits for the disk; it raises NotInMemory instead.
+    """
 
-    def __init__(self, descriptor: int, page_bytes: int, *, snapshot: int, table: bytes) -> None:
+    __slots__ = (
+        "_descriptor",
+        "_leaf",
+        "_next",
+        "_page_bytes",
+        "_path",
+        "_patience",
+        "_pread",
+        "_root",
+        "_snapshot",
+        "_table",
+    )
+
+    def __init__(
+        self, descriptor: int, page_bytes: int, *, snapshot: int, table: bytes, only_memory: bool = False
+    ) -> None:
         self._descriptor = descriptor
+        self._pread = _pread_memory if only_memory else os.pread
         self._page_bytes = page_bytes
         self._snapshot = snapshot
         self._table = table
@@ -168,12 +189,24 @@ class Finder:
         if offset > _LARGEST_FILE:
             raise lmdb.CorruptedError(f"the store names a page at {offset}, beyond any file")
         try:
-            data = os.pread(self._descriptor, size, offset)
+            data = self._pread(self._descriptor, size, offset)
         except OSError as error:
             raise Unreadable(f"{error.strerror} at byte {offset}") from error
         if len(data) < size:
             raise Unreadable(f"the data file ends before byte {offset + size}")
         return data
+
+
+def _pread_memory(descriptor: int, size: int, offset: int) -> bytes:
+    """As os.pread, of what is in the page cache; raises NotInMemory, also where the file system cannot say."""
+    buffer = bytearray(size)
+    try:
+        count = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
+    except OSError as error:
+        raise NotInMemory from error
+    if count < size:
+        raise NotInMemory
+    return bytes(buffer)
 
 
 def _flags(page: bytes) -> int:

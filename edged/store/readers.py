@@ -1,4 +1,4 @@
-"""Reading without stopping the loop: in worker threads, when it is asked for or before.
+"""Reading without stopping the loop: at once what is in memory, the rest in worker threads, when asked for or before.
 
 A read may fault pages, and an SD card takes its time. What is read `soon` goes on while the loop does other work, in
 threads of its own: so nobody who waits for a read stands behind what nobody waits for yet. The inline form reads in
@@ -8,10 +8,11 @@ the caller's thread and nothing before it is asked for.
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import trio
 
+from edged.store.finder import NotInMemory
 from edged.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -49,10 +50,14 @@ class Reading(Generic[T]):
         self._ended()
 
 
+class _Begin(Protocol):
+    def __call__(self, *, only_memory: bool = ...) -> AbstractContextManager[Transaction]: ...
+
+
 class Readers:
     """The threads that read one store; `reading` begins a read transaction."""
 
-    def __init__(self, reading: Callable[[], AbstractContextManager[Transaction]], *, inline: bool) -> None:
+    def __init__(self, reading: "_Begin", *, inline: bool) -> None:
         self._reading = reading
         self._inline = inline
         self._limiter = trio.CapacityLimiter(READERS)
@@ -62,6 +67,14 @@ class Readers:
         """Return what `view` makes of a read transaction, in this thread."""
         with self._reading() as txn:
             return view(txn)
+
+    def at_once(self, view: Callable[[Transaction], T]) -> T | None:
+        """As now, of chunks that are in memory; None where the disk would have to be waited for."""
+        try:
+            with self._reading(only_memory=True) as txn:
+                return view(txn)
+        except NotInMemory:
+            return None
 
     async def read(self, view: Callable[[Transaction], T]) -> T:
         """Return what `view` makes of a read transaction, in a worker thread."""

@@ -1,16 +1,19 @@
-"""Streaming instances out of the store: chunk by chunk, or several as one block where they are sent on (`READS`), the
-next batch of them read while the last one is taken.
+"""Streaming instances out of the store: chunk by chunk, or several as one block where they are sent on (`READS`).
 
-What streams may be taken slowly by a peer, or begin soon after another one, and the disk may be slow: neither waits
-for the other. What is read before it is asked for is bounded by `ReadAhead`, and read again where it was dropped.
+What is in memory, as most is that came just now, is read when it is taken: a thread that reads it costs more than that.
+Of the rest the next batch is read while the last one is taken. What streams may be taken slowly by a peer, or begin
+soon after another one, and the disk may be slow: neither waits for the other. What is read before it is asked for is
+bounded by `ReadAhead`, and read again where it was dropped.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
+import trio
+
 from edged.store.chunks import READ_CHUNKS, read_blocks, read_chunks
-from edged.store.errors import InstanceGone
+from edged.store.errors import InstanceGone, StoreError
 from edged.store.read_ahead import Batch, ByNumber, Coming, Lane, ReadAhead, chunks_in
 from edged.store.readers import Readers
 from edged.store.transaction import Transaction
@@ -47,6 +50,7 @@ class Streams:
             if begun is not None:
                 batch.fill(await begun.take(number))
             course, index = _Course(number, total, blocks=blocks), first
+            course.is_slow = begun is not None
             try:
                 while index < total:
                     if not batch.chunks:
@@ -60,10 +64,22 @@ class Streams:
                 course.end()
 
     def early(self, totals: Mapping[int, int], *, lane: Lane | None, blocks: bool) -> AbstractContextManager[None]:
-        """Begin to read the first chunks of instances, which have so many in all, until the `with` ends."""
+        """Begin to read the first chunks of instances, which have so many in all, until the `with` ends.
+
+        Nothing is begun where the first of them and the last are in memory: what came between most likely is as well.
+        """
+        if self._are_in_memory(totals):
+            return nullcontext()
         counts = {number: min(READ_CHUNKS, total) for number, total in totals.items()}
         view = partial(_beginnings, counts=dict(counts), blocks=blocks)
         return self._ahead.early(self._ahead.begin(counts, lane, partial(self._readers.soon, view)))
+
+    def _are_in_memory(self, totals: Mapping[int, int]) -> bool:
+        ends = dict.fromkeys((min(totals), max(totals)), 1) if totals else {}
+        try:
+            return self._readers.at_once(partial(_beginnings, counts=ends, blocks=False)) is not None
+        except StoreError:  # who streams them will be told
+            return False
 
     async def _fill(self, batch: Batch, course: "_Course", index: int, *, lane: Lane | None) -> None:
         """Fill an empty batch from chunk `index` on."""
@@ -76,36 +92,49 @@ class Streams:
     async def _read(self, course: "_Course", index: int, lane: Lane | None) -> list[bytes]:
         """Read what was not read before, and say of what cannot be read that it is suspect."""
         count = min(READ_CHUNKS, course.total - index)
-        if lane is not None:
-            await lane.take()
+        view = partial(READS[course.blocks], number=course.number, first=index, count=count)
         try:
-            view = partial(READS[course.blocks], number=course.number, first=index, count=count)
-            return await self._readers.read(view)
+            found = None if course.is_slow else self._readers.at_once(view)
+            if found is not None:
+                await trio.lowlevel.checkpoint()
+                return found
+            course.is_slow = True
+            return await self._read_in_turn(view, lane)
         except InstanceGone:
             self._suspect(course.number)
             raise
+
+    async def _read_in_turn(self, view: Callable[[Transaction], list[bytes]], lane: Lane | None) -> list[bytes]:
+        if lane is None:
+            return await self._readers.read(view)
+        await lane.take()
+        try:
+            return await self._readers.read(view)
         finally:
-            if lane is not None:
-                lane.give()
+            lane.give()
 
     def _look_ahead(self, course: "_Course", index: int, lane: Lane | None) -> None:
-        """Begin to read what comes after what is held, if that has not begun."""
+        """Begin to read what comes after what is held, if the disk is slow and that has not begun."""
         count = min(READ_CHUNKS, course.total - index)
-        if course.coming is None and count > 0:
+        if course.is_slow and course.coming is None and count > 0:
             view = partial(_continuation, number=course.number, first=index, count=count, blocks=course.blocks)
             read = partial(self._readers.soon, view)
             course.coming, course.comes_from = self._ahead.begin({course.number: count}, lane, read), index
 
 
 class _Course:
-    """How far one stream has come: what it takes next, if that is being read, and from which chunk on that is."""
+    """How far one stream has come: what it takes next, if that is being read, and from which chunk on that is.
 
-    __slots__ = ("blocks", "comes_from", "coming", "number", "total")
+    `is_slow`: the disk has had to be waited for.
+    """
+
+    __slots__ = ("blocks", "comes_from", "coming", "is_slow", "number", "total")
 
     def __init__(self, number: int, total: int, *, blocks: bool) -> None:
         self.blocks = blocks
         self.number = number
         self.total = total
+        self.is_slow = False
         self.coming: Coming | None = None
         self.comes_from = 0
 

@@ -105,6 +105,9 @@ class Destination:
         self.leased: set[int] = set()
         self.lane = box.shares.lane()
         self.released = Bell()
+        self.is_idle = False
+        """Nothing is being sent, and nothing waits that may be."""
+        self.idle = Bell()
         self.accept = "application/dicom+json"
         limits = BatchLimits(
             seconds=settings.batch_seconds,
@@ -147,6 +150,12 @@ class Destination:
         ):  # else nothing may be tried yet
             times.append(self.breaker.backoff.due_s)
         return max(LEAST_WAIT_S, min((at - now for at in times if at is not None), default=IDLE_S))
+
+    def looked(self, *, found: bool) -> None:
+        """Note that a worker looked for something to send."""
+        self.is_idle = not found and not self.leased
+        if self.is_idle:
+            self.idle.ring()
 
     def sent(self, size: int) -> None:
         """Note that the destination took `size` bytes: it is up."""

@@ -45,7 +45,9 @@ class Leases:
         """Return what to send now, leased; empty when there is nothing, or it is not the time. Raises StoreError."""
         async with self._taking:  # two that look at once would see the same rows, and one of them go away with nothing
             found = await self._look()
-            if not found.rows or not self._destination.may_begin():
+            begins = bool(found.rows) and self._destination.may_begin()
+            self._destination.looked(found=begins)
+            if not begins:
                 return Taken()
             return Taken(self._lease(found.rows), found.seen)
 

@@ -29,7 +29,7 @@ from edged.upstream.look import Looker
 from edged.upstream.looks import LOOK_AGAIN, Looks, Passed
 from edged.upstream.overdue import Overdue
 from edged.upstream.parking import Parking
-from edged.upstream.proofs import NO_PROOF, commit, wait_for
+from edged.upstream.proofs import NO_PROOF, commit
 from edged.upstream.retry import Backoff
 from edged.upstream.search_proof import SearchProof
 
@@ -40,6 +40,9 @@ AT_ONCE = 500
 
 STEPS_AT_ONCE = 4
 """Commitment requests that may wait for an answer at the same time: a slow one holds up no other."""
+
+WORTH_A_REQUEST = 8
+"""So many instances are not kept waiting for more when no more are on their way."""
 
 FAILED_S = 30.0
 LEAST_PAUSE_S = 0.05
@@ -78,8 +81,19 @@ class Prover:
         async with trio.open_nursery() as nursery:
             while True:
                 logged, gathered_s = self._destination.box.bells.logged.next, self._destination.box.gathered_s()
+                accepted = self._destination.notebook.accepted
                 pause = await self._guarded(partial(self._round, nursery))
-                await wait_for(logged, pause, gathered_s=gathered_s)
+                with trio.move_on_after(pause):
+                    await logged.wait()
+                if logged.is_set():
+                    await self._gather(accepted + WORTH_A_REQUEST, gathered_s)
+
+    async def _gather(self, accepted: int, until_s: float) -> None:
+        """Wait until `until_s`, or until so many are accepted and no more are on their way."""
+        destination = self._destination
+        with trio.move_on_at(until_s):
+            while not destination.is_idle or destination.notebook.accepted < accepted:
+                await destination.idle.next.wait()
 
     def forget(self, number: int) -> None:
         """A person decided about an instance: that it was not to be seen counts no more."""
