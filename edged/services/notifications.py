@@ -33,7 +33,7 @@ MOST_OF_A_PAGE = KEPT_BYTES // 4
 AT_ONCE = 100
 """Events that are read at once for whoever has a report of each."""
 
-GATHER_S = 0.02
+GATHER_S = 0.1
 """Between two readings of what has just been written: a commit writes many events, and the next one is near."""
 
 LOOK_S = 1.0

@@ -50,13 +50,16 @@ class StoredForm:
         """The stored file's digest."""
         return self.instance.file_digest
 
-    async def pieces(self, ranges: Sequence[ByteRange] | None = None) -> AsyncGenerator[Piece, None]:
+    def pieces(self, ranges: Sequence[ByteRange] | None = None) -> AsyncGenerator[Piece, None]:
         """Yield the bytes of ascending, separate ranges, None: all; no piece is of two.
 
         Raises InstanceGone when the store no longer has them all.
         """
+        return self._stream(self.length) if ranges is None else self._ranges(ranges)
+
+    async def _ranges(self, ranges: Sequence[ByteRange]) -> AsyncGenerator[Piece, None]:
         with self.store.pinned(self.number):
-            for each in (ByteRange(0, self.length),) if ranges is None else ranges:
+            for each in ranges:
                 async with aclosing(self._range(each)) as pieces:
                     async for piece in pieces:
                         yield piece
@@ -65,13 +68,14 @@ class StoredForm:
         first = wanted.start // CHUNK_BYTES
         window = Window(wanted.start, wanted.stop)
         window.seek(first * CHUNK_BYTES)
-        blocks = self.lane is not None
-        stream = self.store.stream(self.number, wanted.stop, first=first, lane=self.lane, blocks=blocks)
-        async with aclosing(stream) as chunks:
+        async with aclosing(self._stream(wanted.stop, first)) as chunks:
             async for chunk in chunks:
                 view = window.feed(chunk)
                 if view is not None:
                     yield chunk if len(view) == len(chunk) else view  # bytes leave without a copy
+
+    def _stream(self, stop: int, first: int = 0) -> AsyncGenerator[bytes, None]:
+        return self.store.stream(self.number, stop, first=first, lane=self.lane, blocks=self.lane is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +102,14 @@ class WebForm:
         """The stored file's digest, and by which converter it leaves: both make its bytes what they are."""
         return self.instance.file_digest + (b"" if self.instance.leaves_as_is else CONVERTER_VERSION)
 
-    async def pieces(self, ranges: Sequence[ByteRange] | None = None) -> AsyncGenerator[Piece, None]:
+    def pieces(self, ranges: Sequence[ByteRange] | None = None) -> AsyncGenerator[Piece, None]:
         """Yield the bytes of ascending, separate ranges, None: all; no piece is of two.
 
         Raises InstanceGone when the store no longer has them all.
         """
         if self.instance.leaves_as_is:
-            source = self._stored.pieces(ranges)
-        else:
-            source = self._converted() if ranges is None else _cut(self._converted(), ranges)
-        async with aclosing(source) as pieces:
-            async for piece in pieces:
-                yield piece
+            return self._stored.pieces(ranges)
+        return self._converted() if ranges is None else _cut(self._converted(), ranges)
 
     @property
     def _stored(self) -> StoredForm:

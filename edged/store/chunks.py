@@ -20,7 +20,7 @@ from edged.store.transaction import Transaction
 READ_CHUNKS = 16
 """About 1 MiB a batch: one thread hop, well under a second of an open read transaction."""
 
-BLOCK_CHUNKS = 4
+BLOCK_CHUNKS = 8
 """Chunks that leave the store as one where whoever takes them sends them on: what a piece costs on its way does not
 depend on its size."""
 

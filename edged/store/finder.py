@@ -62,6 +62,7 @@ class Finder:
 
     __slots__ = (
         "_descriptor",
+        "_keys",
         "_leaf",
         "_next",
         "_page_bytes",
@@ -84,14 +85,14 @@ class Finder:
         self._root: int | None = None
         self._path: list[tuple[int, bytes]] = []
         self._leaf = b""
+        self._keys = 0
         self._next = 0
         self._patience = 0
 
     def find(self, key: bytes) -> Extent | None:
         """Return where the value is, or None; the key after the one before is found at once."""
         try:
-            present = self._next < _count(self._leaf) and _key(self._leaf, self._next) == key
-            if not present and not self._descend(self._known_root(), key):
+            if not self._is_next(key) and not self._descend(self._known_root(), key):
                 return None
             index, self._next = self._next, self._next + 1
             return self._extent(index)
@@ -116,6 +117,13 @@ class Finder:
         """Raise Unreadable when the page in which a value begins cannot be read: LMDB looks into it to free it."""
         self._bytes(extent.offset // self._page_bytes * self._page_bytes, _HEADER_BYTES)
 
+    def _is_next(self, key: bytes) -> bool:
+        leaf, index = self._leaf, self._next
+        if index >= self._keys:
+            return False
+        at = _U16.unpack_from(leaf, _HEADER_BYTES + 2 * index)[0] + _NODE.size
+        return leaf[at : at + len(key)] == key and _U16.unpack_from(leaf, at - 2)[0] == len(key)
+
     def _known_root(self) -> int:
         if self._root is None:
             self._root = self._table_root()
@@ -136,7 +144,7 @@ class Finder:
 
     def _descend(self, root: int, key: bytes) -> bool:
         """Make the leaf in which the key belongs the present one; return whether the key is there, as the next."""
-        self._leaf, self._next = b"", 0
+        self._leaf, self._keys, self._next = b"", 0, 0
         if root == _NO_PAGE:
             return False
         number = root
@@ -144,7 +152,7 @@ class Finder:
             page = self._page(number, depth)
             count = _count(page)
             if _flags(page) & _LEAF:
-                self._leaf, self._next = page, _place(page, key)
+                self._leaf, self._keys, self._next = page, count, _place(page, key)
                 return self._next < count and _key(page, self._next) == key
             number = _child(page, _way(page, key))
         raise lmdb.CorruptedError("the tree of a table is damaged")
@@ -178,12 +186,13 @@ class Finder:
         return page
 
     def _extent(self, index: int) -> Extent:
-        size, flags, at = _node(self._leaf, index)
+        leaf = self._leaf
+        size, flags, at = _node(leaf, index)
         if size > MOST_BYTES:
             raise lmdb.CorruptedError(f"a value of {size} bytes, where none has more than {MOST_BYTES}")
         if flags & _IN_OVERFLOW_PAGES:
-            return Extent(int(_U64.unpack_from(self._leaf, at)[0]) * self._page_bytes + _HEADER_BYTES, size)
-        return Extent(int(_U64.unpack_from(self._leaf)[0]) * self._page_bytes + at, size)
+            return Extent(int(_U64.unpack_from(leaf, at)[0]) * self._page_bytes + _HEADER_BYTES, size)
+        return Extent(int(_U64.unpack_from(leaf)[0]) * self._page_bytes + at, size)
 
     def _bytes(self, offset: int, size: int) -> bytes:
         if offset > _LARGEST_FILE:

@@ -10,7 +10,6 @@ in memory, and only there.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from heapq import merge
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -144,8 +143,10 @@ class Transaction:
         if key in self._changed_chunks:
             value = self.get(CHUNKS, key)
             return None if value is None else len(value)
-        with _readable(key):
+        try:
             extent = self._finder.find(key)
+        except Unreadable as error:
+            raise _unreadable(key, error) from error
         return None if extent is None else extent.size
 
     def may_free(self, key: bytes) -> bool:
@@ -161,9 +162,11 @@ class Transaction:
         return True
 
     def _stored_chunk(self, key: bytes) -> bytes | None:
-        with _readable(key):
+        try:
             extent = self._finder.find(key)
             return None if extent is None else self._finder.read(extent)
+        except Unreadable as error:
+            raise _unreadable(key, error) from error
 
     def first(self, table: Table, prefix: bytes = b"") -> Row | None:
         """Return the first row under `prefix`, or None."""
@@ -217,12 +220,7 @@ class Transaction:
             rows.clear()
 
 
-@contextmanager
-def _readable(key: bytes) -> Iterator[None]:
+def _unreadable(key: bytes, error: Unreadable) -> InstanceUnreadable:
     """Say of which chunk it is that the disk cannot give something back."""
-    try:
-        yield
-    except Unreadable as error:
-        number, index = read_chunk_key(key)
-        text = f"the disk cannot give back chunk {index} of instance number {number}: {error}"
-        raise InstanceUnreadable(text) from error
+    number, index = read_chunk_key(key)
+    return InstanceUnreadable(f"the disk cannot give back chunk {index} of instance number {number}: {error}")

@@ -25,7 +25,7 @@ from edged.upstream.message import Answer, Body, IdleEnded, NoAnswer, Request, R
 from edged.upstream.progress import FLOOR_BYTES_PER_S, Progress, Steps
 from edged.upstream.transport import Transport
 
-PART_BYTES = 256 << 10
+PART_BYTES = 512 << 10
 """Sent at a time; each step of it has the deadline for progress (`Steps`)."""
 SMALL_BYTES = 512
 """What is not larger, the head of a part or its end, leaves with what follows: a send costs more than its bytes do."""
