@@ -83,12 +83,15 @@ def destination_id(txn: Transaction, name: str) -> int:
         return int(read_u32(known)[0])
     number = txn.add(NEXT_DESTINATION, 1)
     txn.put(DESTINATIONS, name.encode(), u32_key(number))
+    txn.names = None
     return number
 
 
-def destination_names(txn: Transaction) -> dict[int, str]:
+def destination_names(txn: Transaction) -> Mapping[int, str]:
     """Return the names of all destinations ever configured, by id."""
-    return {int(read_u32(value)[0]): name.decode() for name, value in txn.whole(DESTINATIONS).items()}
+    if txn.names is None:
+        txn.names = {int(read_u32(value)[0]): bytes(name).decode() for name, value in txn.rows(DESTINATIONS)}
+    return txn.names
 
 
 def enqueue(txn: Transaction, number: int, instance: Instance, *, start: Start) -> None:

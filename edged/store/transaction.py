@@ -36,8 +36,8 @@ class Transaction:
         "_finder",
         "_txn",
         "_unwritten",
-        "_whole",
         "counters",
+        "names",
         "tables",
     )
 
@@ -59,7 +59,8 @@ class Transaction:
         self.counters = dict(counters)
         self._dirty: set[bytes] = set()
         self._unwritten: defaultdict[str, dict[bytes, Value]] = defaultdict(dict)
-        self._whole: dict[str, dict[bytes, bytes]] = {}
+        self.names: dict[int, str] | None = None
+        """Of destinations, by id, once somebody has read them; whoever adds one forgets them."""
 
     def get(self, table: Table, key: bytes) -> Value | None:
         """Return the value, or None; raises InstanceUnreadable for a chunk that the disk cannot give back."""
@@ -78,7 +79,6 @@ class Transaction:
         """Write one row, replacing what was there; neither key nor value is what a read has returned."""
         if table is CHUNKS:
             self._changed_chunks.add(key)
-        self._whole.pop(table.name, None)
         self._unwritten[table.name][key] = value
 
     def put_record(self, table: Table, key: bytes, record: Record) -> None:
@@ -89,7 +89,6 @@ class Transaction:
         """Delete one row; return whether it was there."""
         if table is CHUNKS:
             self._changed_chunks.add(key)
-        self._whole.pop(table.name, None)
         was_unwritten = self._unwritten[table.name].pop(key, None) is not None
         return self._txn.delete(key, db=self._databases[table.name]) or was_unwritten
 
@@ -108,13 +107,6 @@ class Transaction:
                     return
                 yield key, value
                 found = cursor.next()
-
-    def whole(self, table: Table) -> Mapping[bytes, bytes]:
-        """Return copies of all rows of a small table, which are read once as long as nothing there changes."""
-        known = self._whole.get(table.name)
-        if known is None:
-            known = self._whole[table.name] = {bytes(key): bytes(value) for key, value in self.rows(table)}
-        return known
 
     def chunk_keys(self, prefix: bytes = b"", *, start: bytes | None = None) -> Iterator[bytes]:
         """Yield the keys of chunks that begin with `prefix`, in order, from `start` on; no chunk is looked at.

@@ -22,6 +22,7 @@ from edged.telemetry.conditions import Conditions, Severity
 from edged.telemetry.live import DestinationLive, DestinationState, LastError, Live, Phase
 from edged.upstream.batch_size import BatchLimits, BatchSize
 from edged.upstream.dial import Connector, dial
+from edged.upstream.idle import Idle
 from edged.upstream.notes import MOST_NOTES, Notebook
 from edged.upstream.redaction import Redactor
 from edged.upstream.retry import Breaker, BreakerState
@@ -105,9 +106,7 @@ class Destination:
         self.leased: set[int] = set()
         self.lane = box.shares.lane()
         self.released = Bell()
-        self.is_idle = False
-        """Nothing is being sent, and nothing waits that may be."""
-        self.idle = Bell()
+        self.idle = Idle()
         self.accept = "application/dicom+json"
         limits = BatchLimits(
             seconds=settings.batch_seconds,
@@ -150,12 +149,6 @@ class Destination:
         ):  # else nothing may be tried yet
             times.append(self.breaker.backoff.due_s)
         return max(LEAST_WAIT_S, min((at - now for at in times if at is not None), default=IDLE_S))
-
-    def looked(self, *, found: bool) -> None:
-        """Note that a worker looked for something to send."""
-        self.is_idle = not found and not self.leased
-        if self.is_idle:
-            self.idle.ring()
 
     def sent(self, size: int) -> None:
         """Note that the destination took `size` bytes: it is up."""

@@ -46,7 +46,7 @@ class Leases:
         async with self._taking:  # two that look at once would see the same rows, and one of them go away with nothing
             found = await self._look()
             begins = bool(found.rows) and self._destination.may_begin()
-            self._destination.looked(found=begins)
+            self._destination.idle.note(is_so=not begins and not self._destination.leased)
             if not begins:
                 return Taken()
             return Taken(self._lease(found.rows), found.seen)

@@ -90,10 +90,10 @@ class Prover:
 
     async def _gather(self, accepted: int, until_s: float) -> None:
         """Wait until `until_s`, or until so many are accepted and no more are on their way."""
-        destination = self._destination
+        idle, notebook = self._destination.idle, self._destination.notebook
         with trio.move_on_at(until_s):
-            while not destination.is_idle or destination.notebook.accepted < accepted:
-                await destination.idle.next.wait()
+            while not idle.is_so or notebook.accepted < accepted:
+                await idle.became.next.wait()
 
     def forget(self, number: int) -> None:
         """A person decided about an instance: that it was not to be seen counts no more."""

@@ -1,9 +1,6 @@
-"""What is read ahead of readers: bounded in all, dropped where it stands still, and never missed."""
+"""What is read ahead of readers where the disk is slow: bounded in all, dropped where it stands still, never missed."""
 
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from contextlib import AsyncExitStack, ExitStack, aclosing
 
 import pytest
 import trio
@@ -13,14 +10,18 @@ from hypothesis import strategies as st
 from edged.store.chunks import BLOCK_CHUNKS, READ_CHUNKS
 from edged.store.errors import InstanceGone
 from edged.store.read_ahead import Batch, ReadAhead
-from edged.store.readers import Readers
 from edged.store.schema import CHUNK_BYTES
 from edged.store.store import Store
 from edged.upstream.shares import MOST_READING, Shares
-from tests.support.store_kit import put, stored_bytes
+from tests.support.store_kit import counted_reads, put, stored_bytes, wait_for_the_disk
 
 CHUNK_COUNT = 2 * READ_CHUNKS + 3
 STORED = b"".join(bytes([index]) * CHUNK_BYTES for index in range(CHUNK_COUNT))
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_the_disk(monkeypatch)
 
 
 @given(st.integers(0, 40), st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=60))
@@ -82,7 +83,7 @@ async def test_the_next_batch_is_read_while_the_last_one_is_taken(store: Store) 
     async with aclosing(store.stream(number, len(STORED))) as stream:
         got = [await anext(stream)]
         assert store.read_ahead.coming == READ_CHUNKS
-        with counted_reads(store) as waited:
+        with counted_reads() as waited:
             got.extend([chunk async for chunk in stream])
     assert b"".join(got) == STORED
     assert waited.count == 0
@@ -124,7 +125,7 @@ async def test_the_beginnings_of_several_come_with_one_read_before_they_are_aske
     numbers = [(await put(store, bytes([each]) * 100_000, f"1.{each}")).number for each in range(4)]
     with store.early(dict.fromkeys(numbers, 100_000)):
         assert store.read_ahead.coming == 8
-        with counted_reads(store) as waited:
+        with counted_reads() as waited:
             for each in range(3):
                 assert await stored_bytes(store, numbers[each], 100_000) == bytes([each]) * 100_000
         assert (waited.count, store.read_ahead.coming) == (0, 2)
@@ -180,24 +181,3 @@ async def test_what_is_read_when_it_is_asked_for_waits_for_a_turn(store: Store) 
                 got += 1
     assert got == READ_CHUNKS
     assert lane.reading == MOST_READING
-
-
-@dataclass
-class Reads:
-    """How often a reader had to wait for one."""
-
-    count: int = 0
-
-
-@contextmanager
-def counted_reads(store: Store) -> Iterator[Reads]:
-    """Count what is only read when it is asked for."""
-    reads, read = Reads(), Readers.read
-
-    async def counted(self: Readers, view: Any) -> Any:
-        reads.count += 1
-        return await read(self, view)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Readers, "read", counted)
-        yield reads

@@ -1,10 +1,17 @@
 """Instances to put into a real store, and what tests ask of one."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
 
 from edged.config.choices import Duplicate
 from edged.store.admission import Admitted
 from edged.store.integrity import check
+from edged.store.readers import Readers
 from edged.store.records import Instance
 from edged.store.store import Store
 from edged.store.upload import upload
@@ -58,3 +65,29 @@ async def stored_bytes(store: Store, number: int, size: int) -> bytes:
 def problems(store: Store) -> list[str]:
     """What the integrity check says."""
     return store.read_now(lambda txn: list(check(txn)))
+
+
+def wait_for_the_disk(patch: pytest.MonkeyPatch) -> None:
+    """Have nothing be in memory."""
+    patch.setattr(Readers, "at_once", lambda _, view: None)
+
+
+@dataclass
+class Reads:
+    """How often a reader had to wait for one."""
+
+    count: int = 0
+
+
+@contextmanager
+def counted_reads() -> Iterator[Reads]:
+    """Count what is only read when it is asked for, in a thread."""
+    reads, read = Reads(), Readers.read
+
+    async def counted(self: Readers, view: Any) -> Any:
+        reads.count += 1
+        return await read(self, view)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Readers, "read", counted)
+        yield reads

@@ -11,6 +11,7 @@ from edged.store.commitments import asks
 from edged.store.records import DeliveryState
 from edged.store.waiting import waiting
 from edged.telemetry.clock import ManualClock
+from edged.upstream.prover import WORTH_A_REQUEST
 from tests.support.committing import Committing
 from tests.support.forwarding_kit import Forwarding, destination, forwarding
 from tests.support.scripted_archive import Asked, Reply, committed, scripted_archive
@@ -38,6 +39,24 @@ async def test_the_result_may_come_with_the_answer(tmp_path: Path) -> None:
         assert asked.all("content-type") == ["application/dicom+json"]
         assert asked.all("accept") == ["application/dicom+json"]
         assert archive.looks == []
+
+
+@pytest.mark.parametrize("count", [WORTH_A_REQUEST - 1, WORTH_A_REQUEST])
+async def test_many_are_kept_waiting_for_no_more_when_no_more_are_on_their_way(tmp_path: Path, count: int) -> None:
+    """A few wait until more may have gathered; of all that a study brings the last are asked about at once."""
+    async with scripted_archive() as (archive, _), forwarding(tmp_path, destination(archive.url)) as box:
+        archive.on_commitment = Committing(archive).at_once
+        await box.take_made(named(100))
+        await box.until(lambda: box.at() == {"committed": 1})
+        box.surroundings.gather_s = 3600.0
+        await box.pass_time(0)  # from the next look on
+        await box.take_made(*(named(n) for n in range(1, count + 1)))
+        if count == WORTH_A_REQUEST:
+            await box.until(lambda: box.at() == {"committed": 1 + count})
+        else:
+            await box.until(lambda: box.at() == {"committed": 1, "sent": count})
+            await box.pass_time(60)
+            assert box.at() == {"committed": 1, "sent": count}
 
 
 async def test_202_is_checked_after_retry_after(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from edged.services.retrieve import WebForm
 from edged.store.queue import read_instance
 from edged.store.store import Store, open_store
 from edged.upstream.stow import EARLY_BYTES, EARLY_FORMS, store_body
-from tests.support.store_kit import CAPACITY, put
+from tests.support.store_kit import CAPACITY, put, wait_for_the_disk
 
 MOST_BYTES = 5 * EARLY_BYTES
 
@@ -26,7 +26,12 @@ async def forms_of(store: Store, count: int, size: int) -> list[WebForm]:
 
 
 @pytest.mark.parametrize(("count", "size"), [(30, EARLY_BYTES), (60, EARLY_BYTES // 2), (6, 5 * EARLY_BYTES), (100, 9)])
-async def test_it_is_read_ahead_within_bounds_and_given_whole(tmp_path: Path, count: int, size: int) -> None:
+@pytest.mark.parametrize("in_memory", [True, False])
+async def test_it_is_read_ahead_within_bounds_and_given_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, size: int, *, in_memory: bool
+) -> None:
+    if not in_memory:
+        wait_for_the_disk(monkeypatch)
     async with open_store(tmp_path / "box", CAPACITY) as store:
         forms = await forms_of(store, count, size)
         early = list[int]()
@@ -50,7 +55,8 @@ async def test_it_is_read_ahead_within_bounds_and_given_whole(tmp_path: Path, co
         assert (store.read_ahead.held, store.read_ahead.coming) == (0, 0)
 
 
-async def test_a_request_that_is_cut_off_leaves_nothing_behind(tmp_path: Path) -> None:
+async def test_a_request_that_is_cut_off_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_for_the_disk(monkeypatch)
     async with open_store(tmp_path / "box", CAPACITY) as store:
         forms = await forms_of(store, 4, EARLY_BYTES // 2)
         pieces = store_body(forms, early=lambda run: store.early({each.number: 9 for each in run})).pieces()
