@@ -30,6 +30,7 @@ from tests.bench.table import Figure, Row, Target
 from tests.bench.template import Kind, make_template
 
 WARM_UP_INSTANCES = 16
+READ_BYTES = 1 << 20
 GB, MB = 1e9, 1e6
 
 
@@ -71,7 +72,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One load of a section; `unit` is instances/s or MB/s, `environment` that of the servers."""
+    """One load of a section; `unit` is instances/s or MB/s, `environment` that of the servers.
+
+    `in_cache`: edged's data file is in the page cache before the load begins.
+    """
 
     name: str
     load: Load
@@ -80,6 +84,7 @@ class Cell:
     how: Edged = PLAIN
     environment: Mapping[str, str] = field(default_factory=dict)
     sides: tuple[Side, ...] = tuple(Side)
+    in_cache: bool = False
 
 
 def measure_cells(plan: Plan, cells: Sequence[Cell]) -> list[Row]:
@@ -107,6 +112,8 @@ def _measure(plan: Plan, cell: Cell, side: Side) -> Figure:
             warm_up(server, replace(load, template=make_template(Kind.CT), wanted=WARM_UP_INSTANCES, per_request=1))
         before = server.count()
         os.sync()
+        if cell.in_cache and side is Side.EDGED:
+            _read_through(folder / "data" / "store" / "data.mdb")
         with ready(server, load) as generator, peak_anonymous(server.pid) as peak:
             used = cpu_s(server.pid)
             seconds = generator.send()
@@ -115,6 +122,12 @@ def _measure(plan: Plan, cell: Cell, side: Side) -> Figure:
             raise BenchError(f"{side} has {server.count() - before} of {load.instances} instances")
     done = load.size / MB if cell.unit == "MB/s" else load.instances
     return Figure(done / seconds, used / (load.size / GB), peak.mib)
+
+
+def _read_through(file: Path) -> None:
+    with file.open("rb", buffering=0) as opened:
+        while opened.read(READ_BYTES):
+            pass
 
 
 def warm_up(server: Server, load: Load) -> None:
