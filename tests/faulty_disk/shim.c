@@ -4,7 +4,8 @@
  * `pwrite EIO`. The calls are pwrite (any write at an offset or not), meta (a write through a descriptor that writes
  * and flushes in one, which LMDB uses for its meta page), sync (fsync and fdatasync), allocate, truncate, open (for
  * writing), and all. A line `room N` makes every disk say that it has N MiB free; with `lost N` the page N of each file
- * cannot be read by pread. A meta write that fails has been done, in memory: that is what Linux does when the flush fails.
+ * cannot be read by pread or preadv2. A meta write that fails has been done, in memory: that is what Linux does when the
+ * flush fails.
  * Every failed call and every write or flush of any kind goes to $FAULTS_LOG, one line each.
  */
 
@@ -167,6 +168,20 @@ ssize_t pread64(int fd, void *data, size_t size, off64_t at)
     return REAL(pread64)(fd, data, size, at);
 }
 ssize_t pread(int fd, void *data, size_t size, off_t at) { return pread64(fd, data, size, at); }
+
+/* What the disk cannot give is not in memory either. */
+ssize_t preadv64v2(int fd, const struct iovec *data, int count, off64_t at, int flags)
+{
+    if (is_lost(fd, whole(data, count), at)) {
+        errno = flags & RWF_NOWAIT ? EAGAIN : EIO;
+        return -1;
+    }
+    return REAL(preadv64v2)(fd, data, count, at, flags);
+}
+ssize_t preadv2(int fd, const struct iovec *data, int count, off_t at, int flags)
+{
+    return preadv64v2(fd, data, count, at, flags);
+}
 
 int fsync(int fd) { FAULTY("sync", -1, 0, REAL(fsync)(fd)); }
 int fdatasync(int fd) { FAULTY("sync", -1, 0, REAL(fdatasync)(fd)); }

@@ -17,7 +17,7 @@ from tests.support.store_kit import CAPACITY
 pytestmark = pytest.mark.usefixtures("autojump_clock")
 
 EACH = "/subscribers/monitor?granularity=instance"
-SOON_S = 0.1
+SOON_S = 0.2
 
 
 @pytest.fixture
