@@ -18,7 +18,7 @@ from edged.services.queue_values import Hand
 from edged.store.instances import page_of, study_of
 from edged.store.queue import destination_names, read_instance
 from edged.store.records import Delivery, DeliveryState
-from edged.store.standings import read_delivery
+from edged.store.standings import read_deliveries, read_delivery
 from edged.store.store import Store
 from edged.store.transaction import Transaction
 from edged.telemetry.clock import Clock
@@ -119,10 +119,7 @@ def _look(txn: Transaction, numbers: list[int], walked: _Walked) -> None:
         walked.instances += 1
         walked.size_bytes += instance.size
         walked.received = [min([*walked.received, instance.received]), max([*walked.received, instance.received])]
-        for destination in instance.destinations:
-            delivery = read_delivery(txn, number, destination)
-            if delivery is None:
-                continue
+        for destination, delivery in read_deliveries(txn, number, instance).items():
             walked.states[destination, delivery.state] += 1
             if delivery.state is not DeliveryState.COMMITTED:
                 walked.add((_rank(delivery), number, destination))

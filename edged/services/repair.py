@@ -29,7 +29,7 @@ from edged.store.queue import destination_names
 from edged.store.records import DeliveryState, Event, Instance
 from edged.store.repair import REPAIR_CHUNKS, Repair, differing, finish_repair, put_chunks
 from edged.store.schema import CHUNK_BYTES
-from edged.store.standings import read_delivery
+from edged.store.standings import read_deliveries
 from edged.store.store import Store
 from edged.store.transaction import Transaction
 from edged.store.upload import Upload, upload
@@ -214,8 +214,8 @@ class Repairer:
 def _committed_at(txn: Transaction, number: int, instance: Instance) -> dict[int, str]:
     """The destinations that committed to an instance: their ids, and the names for the log."""
     names = destination_names(txn)
-    deliveries = {each: read_delivery(txn, number, each) for each in instance.destinations}
-    committed = [each for each, found in deliveries.items() if found and found.state is DeliveryState.COMMITTED]
+    deliveries = read_deliveries(txn, number, instance)
+    committed = [each for each, found in deliveries.items() if found.state is DeliveryState.COMMITTED]
     return {each: names.get(each, str(each)) for each in committed}
 
 

@@ -17,7 +17,7 @@ from edged.dicomweb.event_report import EventKind
 from edged.store.chunks import has_chunk, write_chunks
 from edged.store.counters import NEXT_INSTANCE
 from edged.store.errors import StoreFull
-from edged.store.events import append_event
+from edged.store.events import append_event, instance_event
 from edged.store.eviction import Before, before_eviction
 from edged.store.instances import enter, instances_under, take_out
 from edged.store.queue import Start, drop_deliveries, enqueue
@@ -160,13 +160,4 @@ def _give_out(txn: Transaction, number: int) -> None:
 
 
 def _event(kind: EventKind, number: int, instance: Instance, *, text: str) -> Event:
-    return Event(
-        kind=kind,
-        time=instance.received,
-        instance=number,
-        study_instance_uid=instance.study_instance_uid,
-        series_instance_uid=instance.series_instance_uid,
-        sop_class_uid=instance.sop_class_uid,
-        sop_instance_uid=instance.sop_instance_uid,
-        text=text,
-    )
+    return instance_event(kind, (number, instance), time=instance.received, text=text)

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from edged.dicomweb.event_report import EventKind
 from edged.store.counters import FIRST_EVENT, NEXT_EVENT
-from edged.store.records import Event, Told, unpack
+from edged.store.records import Event, Instance, Told, unpack
 from edged.store.schema import EVENTS, MAX_EVENTS, META, read_u64, u64_key
 from edged.store.transaction import Transaction
 
@@ -21,6 +21,24 @@ _STANDING = {
     EventKind.DESTINATION_UP: ("down", False),
 }
 """What an event changes of what stands."""
+
+
+def instance_event(
+    kind: EventKind, about: tuple[int, Instance], *, time: float, text: str = "", destination: str = ""
+) -> Event:
+    """Return an event about an instance, given with its number."""
+    number, instance = about
+    return Event(
+        kind=kind,
+        time=time,
+        instance=number,
+        study_instance_uid=instance.study_instance_uid,
+        series_instance_uid=instance.series_instance_uid,
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        destination=destination,
+        text=text,
+    )
 
 
 def append_event(txn: Transaction, event: Event) -> int:

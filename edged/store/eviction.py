@@ -13,10 +13,10 @@ from typing import NamedTuple
 from edged.dicomweb.event_report import EventKind
 from edged.store.chunks import Rest, delete_chunks
 from edged.store.commit_memory import remember
-from edged.store.events import append_event
+from edged.store.events import append_event, instance_event
 from edged.store.instances import take_out
 from edged.store.queue import drop_deliveries
-from edged.store.records import CommitRecord, Delivery, Event, Instance, Remembered, Unowned, UnownedKind
+from edged.store.records import CommitRecord, Delivery, Instance, Remembered, Unowned, UnownedKind
 from edged.store.schema import (
     COMMITTED_MEMORY,
     EVICTABLE,
@@ -89,7 +89,7 @@ def let_go_by_hand(txn: Transaction, number: int, instance: Instance, *, now: fl
     drop_deliveries(txn, number, instance)
     take_out(txn, number, instance)
     txn.put_record(UNOWNED, u64_key(number), Unowned(kind=UnownedKind.EVICTING, since=now))
-    append_event(txn, _evicted(number, instance, now, text=text))
+    append_event(txn, instance_event(EventKind.EVICTED, (number, instance), time=now, text=text))
 
 
 class Before(Enum):
@@ -132,7 +132,7 @@ def _evict(txn: Transaction, number: int, now: float) -> None:
     take_out(txn, number, instance)
     if delete_chunks(txn, number) is not Rest.NONE:
         txn.put_record(UNOWNED, u64_key(number), Unowned(kind=UnownedKind.EVICTING, since=now))
-    append_event(txn, _evicted(number, instance, now))
+    append_event(txn, instance_event(EventKind.EVICTED, (number, instance), time=now))
 
 
 def _remember(
@@ -151,16 +151,3 @@ def _remember(
     )
     txn.put_record(REMEMBERED, key, remembered)
     txn.put(REMEMBERED_ORDER, moment_key(int(now * 1000), number), key)
-
-
-def _evicted(number: int, instance: Instance, now: float, *, text: str = "") -> Event:
-    return Event(
-        kind=EventKind.EVICTED,
-        time=now,
-        instance=number,
-        study_instance_uid=instance.study_instance_uid,
-        series_instance_uid=instance.series_instance_uid,
-        sop_class_uid=instance.sop_class_uid,
-        sop_instance_uid=instance.sop_instance_uid,
-        text=text,
-    )

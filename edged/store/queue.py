@@ -11,13 +11,12 @@ from msgspec import structs
 
 from edged.dicomweb.event_report import EventKind
 from edged.store.counters import NEXT_DESTINATION, queue_bytes, queue_rows, standing, taken_back
-from edged.store.events import append_event
+from edged.store.events import append_event, instance_event
 from edged.store.history import note
 from edged.store.records import (
     Check,
     Delivery,
     DeliveryState,
-    Event,
     Happened,
     HistoryEntry,
     Instance,
@@ -155,10 +154,14 @@ def _move(
 
 def _tell(txn: Transaction, place: tuple[int, int], *, instance: Instance, to: Delivery) -> None:
     """Write the event of a move, and in the history what is no step forward."""
+    number, destination = place
     if to.state in _EVENTS:
-        append_event(txn, _event(txn, place, instance=instance, to=to))
+        name = destination_names(txn).get(destination, "")
+        text = to.proof or ", ".join(filter(None, (to.evidence, to.answer if to.evidence else ""))) or to.text
+        append_event(
+            txn, instance_event(_EVENTS[to.state], (number, instance), time=to.since, text=text, destination=name)
+        )
     if to.state in _TOLD:
-        number, destination = place
         what, text = _TOLD[to.state], to.text or to.answer
         entry = HistoryEntry(
             what=what, time=to.since, destination=destination, batch=to.batch, reason=to.reason, text=text
@@ -251,18 +254,3 @@ def _take(txn: Transaction, place: tuple[int, int], *, delivery: Delivery, insta
     txn.add(queue_bytes(destination, delivery.state), -instance.exit_length)
     if delivery.state is not DeliveryState.COMMITTED:
         txn.delete(QUEUE, queue_key(destination, delivery.state, delivery.urgency, number))
-
-
-def _event(txn: Transaction, place: tuple[int, int], *, instance: Instance, to: Delivery) -> Event:
-    number, destination = place
-    return Event(
-        kind=_EVENTS[to.state],
-        time=to.since,
-        instance=number,
-        study_instance_uid=instance.study_instance_uid,
-        series_instance_uid=instance.series_instance_uid,
-        sop_class_uid=instance.sop_class_uid,
-        sop_instance_uid=instance.sop_instance_uid,
-        destination=destination_names(txn).get(destination, ""),
-        text=to.proof or ", ".join(filter(None, (to.evidence, to.answer if to.evidence else ""))) or to.text,
-    )

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from edged.dicomweb.event_report import EventKind
 from edged.store.counters import standing
-from edged.store.events import append_event
+from edged.store.events import append_event, instance_event
 from edged.store.eviction import Going, evict, let_go_by_hand
 from edged.store.history import note
 from edged.store.instances import enter, find_instance, take_out
@@ -289,16 +289,7 @@ def _note(txn: Transaction, place: Place, what: Happened, *, time: float, text: 
 
 
 def _event(number: int, instance: Instance, *, time: float, text: str) -> Event:
-    return Event(
-        kind=EventKind.CONFLICT,
-        time=time,
-        instance=number,
-        study_instance_uid=instance.study_instance_uid,
-        series_instance_uid=instance.series_instance_uid,
-        sop_class_uid=instance.sop_class_uid,
-        sop_instance_uid=instance.sop_instance_uid,
-        text=text,
-    )
+    return instance_event(EventKind.CONFLICT, (number, instance), time=time, text=text)
 
 
 _OF_ENTRIES: dict[Action, Callable[[Transaction, _Subject, Decision], None]] = {

@@ -11,9 +11,9 @@ from functools import partial
 from msgspec import structs
 
 from edged.dicomweb.event_report import EventKind
-from edged.store.events import append_event
+from edged.store.events import append_event, instance_event
 from edged.store.queue import move, read_instance
-from edged.store.records import Check, Delivery, DeliveryState, Event
+from edged.store.records import Check, Delivery, DeliveryState
 from edged.store.standings import read_delivery
 from edged.store.transaction import Transaction
 from edged.upstream.destination import Destination
@@ -72,16 +72,8 @@ def tell_conflict(txn: Transaction, number: int, *, destination: Destination, pa
     instance = read_instance(txn, number)
     if instance is None:
         return
-    event = Event(
-        kind=EventKind.CONFLICT,
-        time=parked.since,
-        instance=number,
-        study_instance_uid=instance.study_instance_uid,
-        series_instance_uid=instance.series_instance_uid,
-        sop_class_uid=instance.sop_class_uid,
-        sop_instance_uid=instance.sop_instance_uid,
-        destination=destination.name,
-        text=parked.text,
+    event = instance_event(
+        EventKind.CONFLICT, (number, instance), time=parked.since, text=parked.text, destination=destination.name
     )
     append_event(txn, event)
 
