@@ -122,8 +122,9 @@ class Environment:
         return 0
 
     def close(self) -> None:
-        """Close the environment; nothing may use it afterwards."""
-        self._env.close()
+        """Close the environment once those who read it have ended; whoever begins afterwards gets StoreFailed."""
+        with self._gate.alone():
+            self._env.close()
 
 
 def _databases(env: lmdb.Environment, tables: Sequence[Table]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Many readers or one that must be alone: the map may only be moved while nobody reads it.
+"""Many readers or one that must be alone: the map may only be moved, or given up, while nobody reads it.
 
 A view that is touched after the map was moved kills the process (MEASURED), so whoever moves it waits for the readers
 that are inside and keeps new ones out meanwhile. Held for microseconds; never across an await.
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 class Gate:
-    """Shared by readers in any thread, exclusive for the one who moves the map."""
+    """Shared by readers in any thread, exclusive for the one who moves or closes the map."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()

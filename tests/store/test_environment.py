@@ -1,6 +1,7 @@
 """Making, owning and opening a store."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,8 @@ import msgspec
 import pytest
 
 from edged.store.creation import HATCH, create, open_environment
-from edged.store.environment import opened, owned
-from edged.store.errors import StoreDamaged, StoreLocked, StoreTooNew, StoreUnavailable
+from edged.store.environment import Environment, opened, owned
+from edged.store.errors import StoreDamaged, StoreFailed, StoreLocked, StoreTooNew, StoreUnavailable
 from edged.store.schema import ASKS, INSTANCES, META, u64_key
 from edged.store.writer import InlineWriter
 from tests.support.store_kit import CAPACITY
@@ -111,3 +112,22 @@ def test_the_engine_is_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     env = lmdb.open(str(tmp_path / "store"), lib_version=0, max_dbs=40, map_size=CAPACITY)
     assert env.stat()["entries"] > 10
     env.close()
+
+
+def test_it_is_closed_when_those_who_read_have_ended(tmp_path: Path) -> None:
+    closed = threading.Event()
+
+    def close(environment: Environment) -> None:
+        environment.close()
+        closed.set()
+
+    create(tmp_path, CAPACITY)
+    with opened(tmp_path, CAPACITY) as environment:
+        with environment.reading() as txn:
+            closing = threading.Thread(target=close, args=(environment,))
+            closing.start()
+            assert not closed.wait(0.05)
+            assert txn.get(META, b"schema")
+        closing.join()
+        with pytest.raises(StoreFailed), environment.reading():
+            pass

@@ -72,8 +72,11 @@ class Daemon:
         await self._end(signal.SIGKILL)
 
     async def stop(self) -> int:
-        """SIGTERM; the exit status."""
-        return await self._end(signal.SIGTERM)
+        """SIGTERM; the exit status, and where it is not 0 what was logged is printed."""
+        status = await self._end(signal.SIGTERM)
+        if status:
+            print(self.logged[-2000:])
+        return status
 
     async def state(self) -> Any:
         """What it tells of itself."""
