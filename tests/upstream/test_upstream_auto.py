@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from edged.telemetry.live import Phase
-from edged.upstream.connection import Client, ClientSettings, HttpChoice, open_client
+from edged.upstream.connection import TELL_S, Client, ClientSettings, HttpChoice, open_client
 from edged.upstream.dial import Timeouts
 from edged.upstream.endpoint import Endpoint
 from edged.upstream.message import NoAnswer
@@ -57,6 +57,8 @@ async def seconds(link: Link, http: HttpChoice, certificates: Certificates, told
         async with open_client(ENDPOINT, settings) as client:
             await send(client, 64 if http is HttpChoice.AUTO else WORKERS)
             took = await send(client, 12)
+            await trio.sleep(TELL_S)  # a reason is told no more often
+            await send(client, 1)
         nursery.cancel_scope.cancel()
     return took
 
