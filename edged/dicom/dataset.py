@@ -108,7 +108,7 @@ class DataSetReader:
         self._carry = self._out.end()
 
     def _step(self) -> bool:
-        """Go on by a run, an element, an item or a piece of a value; False when more bytes are needed."""
+        """Go on by elements, an item or a piece of a value; False when more bytes are needed."""
         out, nesting = self._out, self._nesting
         if out.left:
             return out.pass_value()
@@ -120,14 +120,15 @@ class DataSetReader:
             return self._skip_zeros()
         if frame.kind is not Kind.DATA_SET:
             return self._item(frame)
-        return self._run(frame) or self._element(frame)
+        self._run(frame)
+        return nesting.base + out.at == frame.end or self._element(frame)
 
-    def _run(self, frame: Frame) -> bool:
-        """Pass a run of plain elements; False when there is none."""
+    def _run(self, frame: Frame) -> None:
+        """Pass a run of plain elements, if there is one."""
         out = self._out
         start = out.at
         if frame.explicit is None or frame.order is not LITTLE:
-            return False
+            return
         span = start, min(len(out.view), frame.end - self._nesting.base)
         if frame.explicit:
             attributes = self.attributes if frame is self._top else None
@@ -135,7 +136,6 @@ class DataSetReader:
         else:
             out.at, canonical = implicit_run(frame, out.view, span, look=self._look)
             out.replace(start, out.at, canonical)
-        return out.at > start
 
     def _element(self, frame: Frame) -> bool:
         """Take one element, whatever it is; a value is only begun. False when more bytes are needed."""

@@ -7,10 +7,14 @@ as fast as BLAKE2b.
 """
 
 import hashlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from hashlib import _Hash
+
+_SHORT_BYTES: Final = 32 << 10
+_HELD_BYTES: Final = 31 * 64
+"""Of whole blocks of SHA-256, the most that hashlib hashes without letting go of the interpreter."""
 
 
 class Digest(Protocol):
@@ -23,6 +27,19 @@ class Digest(Protocol):
 def new_digest() -> "_Hash":
     """Return a running digest: `update` it, then ask for its `digest`, 32 bytes."""
     return hashlib.sha256(usedforsecurity=False)
+
+
+def update_short(digest: Digest, data: bytes | memoryview) -> None:
+    """Update a digest, of what is short without letting another thread have the interpreter meanwhile.
+
+    hashlib lets go of it for every update of 2,048 bytes and more. To hash some KiB takes less time than to get it back
+    from a thread that writes to the store, and than that thread loses when it was woken for nothing.
+    """
+    if len(data) > _SHORT_BYTES:
+        digest.update(data)
+        return
+    for start in range(0, len(data), _HELD_BYTES):
+        digest.update(data[start : start + _HELD_BYTES])
 
 
 def joined(beginning: bytes, body: bytes) -> bytes:

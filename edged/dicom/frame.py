@@ -123,6 +123,8 @@ class Frame:
         tag = group << 16 | element
         if group == 0xFFFE:
             return tag, b"", self.order.long(view, at + 4)[0], 8
+        if self.explicit and vr in SHORT_VRS:
+            return tag, vr, length, 8
         if self.explicit is None:
             self.explicit = looks_like_vr(vr)
         if not self.explicit or not looks_like_vr(vr):

@@ -91,8 +91,9 @@ class HeadReader:
             if len(self._source) < PREAMBLE + 4 and not is_end:
                 return
             self._start()
-        while self._has_more():
-            if not self._take_element():
+        source = self._source
+        while bytes(source[self._at : self._at + 2]) == b"\x02\0" and not self._is_deflated_here():
+            if not self._take_element(source):
                 return
         if self._is_at_data_set(is_end=is_end):
             self.head = Head(self._preamble, tuple(self._elements), self._at, self._declared)
@@ -105,34 +106,29 @@ class HeadReader:
         elif bytes(self._source[:2]) not in _FIRST_GROUPS:
             raise DicomError(FailureReason.NOT_A_DICOM_FILE, "This does not begin like a DICOM file.")
 
-    def _has_more(self) -> bool:
-        return bytes(self._source[self._at : self._at + 2]) == b"\x02\0" and not self._is_deflated_here()
-
     def _is_at_data_set(self, *, is_end: bool) -> bool:
         return is_end or self._is_deflated_here() or len(self._source) - self._at >= 2
 
     def _is_deflated_here(self) -> bool:
-        if not self._stated_end or self._at != self._stated_end:
-            return False
-        return self._declared == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+        return self._at == self._stated_end and self._declared == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 
-    def _take_element(self) -> bool:
+    def _take_element(self, source: memoryview | bytearray) -> bool:
         """One element of group 0002; False when it is not all here."""
-        header = self._frame.header(self._source, self._at)
+        header = self._frame.header(source, self._at)
         if header is None:
             return False
         tag, told, length, size = header
         end = self._at + size + length
         if end > LARGEST_HEAD:
             raise DicomError(FailureReason.CANNOT_UNDERSTAND, "The file meta information is too large.")
-        if end > len(self._source):
+        if end > len(source):
             return False
-        value = bytes(self._source[end - length : end])
+        value = bytes(source[end - length : end])
         self._at = end
         if tag == _GROUP_LENGTH:
             self._stated_end = end + int.from_bytes(value[:4], "little")
-        else:
-            self._elements.append((tag, told or implicit_vr(tag, {}, {}), value))
+            return True
+        self._elements.append((tag, told or implicit_vr(tag, {}, {}), value))
         if tag == _TRANSFER_SYNTAX and self._declared is None:
             text = uids.uid_text(value)
             self._declared = text if uids.is_uid(text) else None

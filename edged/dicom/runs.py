@@ -31,7 +31,6 @@ _length = Struct("<L").unpack_from
 _TAG: Final = Struct("<HH")
 _tag = _TAG.unpack_from
 _implicit_header = Struct("<HHL").unpack_from
-_WATCHED: Final = 0x10
 _ENDS_RUN: Final = 0
 _LONGEST: Final = 0xFFFF
 """A longer value ends the run: it may be the body."""
@@ -48,28 +47,32 @@ def is_left_out(tag: int) -> bool:
     return tag & 0xFFFF == 0 or tag >> 16 == FILE_META or tag == PADDING
 
 
-class _HeaderSizes(dict[bytes, int]):
-    """By tag and VR the size of an explicit header, with _WATCHED where somebody looks at the element."""
+class _Kinds(dict[bytes, int | str | None]):
+    """By tag and VR what a run does with an element: with most, whose header is short, nothing (None).
 
-    def __missing__(self, kind: bytes) -> int:
-        group, element = _tag(kind)
-        tag, vr = group << 16 | element, kind[4:]
-        size = 8 if vr in SHORT_VRS else 12 if vr in LONG_VRS and vr != b"SQ" else _ENDS_RUN
-        if not size or group == 0xFFFE or is_left_out(tag):
-            size = _ENDS_RUN
-        elif tag in WATCHED:
-            size |= _WATCHED
+    A keyword: its header is short as well, and the index keeps it. Else the size of its header, negative where somebody
+    looks at the element, or _ENDS_RUN.
+    """
+
+    def __missing__(self, kind: bytes) -> int | str | None:
         if len(self) >= _REMEMBERED:
             self.clear()
-        self[kind] = size
-        return size
+        self[kind] = found = _kind_of(kind)
+        return found
 
 
-_header_sizes: Final = _HeaderSizes()
-_keywords: Final[dict[bytes, str]] = {
-    _TAG.pack(tag >> 16, tag & 0xFFFF): keyword for tag, keyword in KEPT.items() if tag not in CONTEXT
-}
-"""By tag, the watched elements that nothing but the index looks at."""
+def _kind_of(kind: bytes) -> int | str | None:
+    group, element = _tag(kind)
+    tag, vr = group << 16 | element, kind[4:]
+    size = 8 if vr in SHORT_VRS else 12 if vr in LONG_VRS and vr != b"SQ" else _ENDS_RUN
+    if not size or group == 0xFFFE or is_left_out(tag):
+        return _ENDS_RUN
+    if tag in WATCHED:
+        return KEPT[tag] if size == 8 and tag in KEPT and tag not in CONTEXT else -size
+    return None if size == 8 else size
+
+
+_kinds: Final = _Kinds()
 
 
 def explicit_run(
@@ -80,33 +83,28 @@ def explicit_run(
     What is kept for the index goes to `attributes`, None below the top level.
     """
     at, limit = span
-    last, sizes = limit - 12, _header_sizes
+    header, kinds, last = _header, _kinds, limit - 12
     while at <= last:
-        kind, length = _header(view, at)
-        size = sizes[kind]
-        if size == 8:
+        kind, length = header(view, at)
+        found = kinds[kind]
+        if found is None:
             end = at + 8 + length
-        elif size == 12:
-            (length,) = _length(view, at + 8)
-            if length > _LONGEST:
-                break
-            end = at + 12 + length
-        elif size == _ENDS_RUN:
+        elif type(found) is str:
+            end = at + 8 + length
+            if end <= limit and attributes is not None:
+                attributes[found] = bytes(view[at + 8 : end if length <= LONGEST_KEPT else at + 8 + LONGEST_KEPT])
+        elif found == _ENDS_RUN:
             break
         else:
-            value = at + size - _WATCHED
+            value = at + abs(found)
             if value == at + 12:
                 (length,) = _length(view, at + 8)
             if length > _LONGEST:
                 break
             end = value + length
-            if end <= limit:
-                keyword = _keywords.get(kind[:4])
-                if keyword is None:
-                    group, element = _tag(kind)
-                    look(frame, group << 16 | element, bytes(view[value : min(end, value + LONGEST_KEPT)]))
-                elif attributes is not None:
-                    attributes[keyword] = bytes(view[value : min(end, value + LONGEST_KEPT)])
+            if found < 0 and end <= limit:
+                group, element = _tag(kind)
+                look(frame, group << 16 | element, bytes(view[value : min(end, value + LONGEST_KEPT)]))
         if end > limit:
             break
         at = end

@@ -7,7 +7,7 @@ two pieces of input no more is kept than the reader has not given out.
 
 from typing import Final
 
-from edged.dicom.digests import joined, new_digest
+from edged.dicom.digests import joined, new_digest, update_short
 from edged.dicom.edits import Piece
 from edged.dicom.errors import DicomError
 from edged.dicom.part10 import FileReader
@@ -89,7 +89,7 @@ class TwinDigest:
         """Hash what the reader has given out."""
         begins = self._reader.data_set.canonical_body_offset
         if begins is None or self.canonical_length < begins:
-            self._data_set.update(piece)
+            update_short(self._data_set, piece)
         else:
             self._data_set_body.update(piece)
             if self._is_shared:
@@ -102,7 +102,7 @@ class TwinDigest:
         if self._body_offset is None and begins is not None:
             here = begins - (self.length - len(self._raw))
             assert here >= 0, "the reader holds back less than is held back here"
-            self._file.update(self._raw[:here])
+            update_short(self._file, self._raw[:here])
             self._raw = self._raw[here:]
             self._body_offset = begins
             self._is_shared = True
@@ -120,7 +120,7 @@ class TwinDigest:
         if not self._is_shared:
             if self._body_offset is None:
                 end = max(0, len(self._raw) - held_back)
-                self._file.update(self._raw[:end])
+                update_short(self._file, self._raw[:end])
             else:
                 end = len(self._raw)
                 self._file_body.update(self._raw)

@@ -265,8 +265,12 @@ def _head_end(buffer: bytes, start: int, limit: int) -> int | None:
     for empty in (b"\r\n", b"\n"):
         if buffer.startswith(empty, start):
             return start + len(empty)
-    ends = [found + len(blank) for blank in (b"\n\r\n", b"\n\n") if (found := buffer.find(blank, start, limit)) >= 0]
-    return min(ends, default=None)
+    end = None
+    for blank in (b"\n\r\n", b"\n\n"):
+        found = buffer.find(blank, start, limit)
+        if found >= 0:
+            end = limit = found + len(blank)
+    return end
 
 
 @lru_cache(maxsize=64)
