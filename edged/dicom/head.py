@@ -15,7 +15,7 @@ from edged.dicom.dictionary import implicit_vr
 from edged.dicom.errors import DicomError
 from edged.dicom.frame import ENDLESS, LITTLE, Frame, Kind
 from edged.dicom.reasons import FailureReason
-from edged.dicom.vr import explicit_header
+from edged.dicom.vr import FILE_META, explicit_header
 
 LARGEST_HEAD: Final = 1 << 16
 PREAMBLE: Final = 128
@@ -27,7 +27,8 @@ _SOP_INSTANCE: Final = 0x00020003
 _TRANSFER_SYNTAX: Final = 0x00020010
 _IMPLEMENTATION: Final = 0x00020012
 _STEP: Final = 4096
-_FIRST_GROUPS: Final = (b"\x02\0", b"\x08\0", b"\0\x08")
+_GROUP: Final = b"\x02\0"
+_FIRST_GROUPS: Final = (_GROUP, b"\x08\0", b"\0\x08")
 """What a file without a preamble begins with: group 0002H, or 0008H in either byte order."""
 
 
@@ -91,11 +92,7 @@ class HeadReader:
             if len(self._source) < PREAMBLE + 4 and not is_end:
                 return
             self._start()
-        source = self._source
-        while bytes(source[self._at : self._at + 2]) == b"\x02\0" and not self._is_deflated_here():
-            if not self._take_element(source):
-                return
-        if self._is_at_data_set(is_end=is_end):
+        if self._take_elements(self._source) and self._is_at_data_set(is_end=is_end):
             self.head = Head(self._preamble, tuple(self._elements), self._at, self._declared)
 
     def _start(self) -> None:
@@ -112,26 +109,29 @@ class HeadReader:
     def _is_deflated_here(self) -> bool:
         return self._at == self._stated_end and self._declared == uids.DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 
-    def _take_element(self, source: memoryview | bytearray) -> bool:
-        """One element of group 0002; False when it is not all here."""
-        header = self._frame.header(source, self._at)
-        if header is None:
-            return False
-        tag, told, length, size = header
-        end = self._at + size + length
-        if end > LARGEST_HEAD:
-            raise DicomError(FailureReason.CANNOT_UNDERSTAND, "The file meta information is too large.")
-        if end > len(source):
-            return False
-        value = bytes(source[end - length : end])
-        self._at = end
-        if tag == _GROUP_LENGTH:
-            self._stated_end = end + int.from_bytes(value[:4], "little")
-            return True
-        self._elements.append((tag, told or implicit_vr(tag, {}, {}), value))
-        if tag == _TRANSFER_SYNTAX and self._declared is None:
-            text = uids.uid_text(value)
-            self._declared = text if uids.is_uid(text) else None
+    def _take_elements(self, source: memoryview | bytearray) -> bool:
+        """Take the elements of group 0002; False when one is not all here."""
+        while not self._is_deflated_here():
+            header = self._frame.header(source, self._at)
+            if header is None:
+                return bytes(source[self._at : self._at + 2]) != _GROUP
+            tag, told, length, size = header
+            if tag >> 16 != FILE_META:
+                return True
+            end = self._at + size + length
+            if end > LARGEST_HEAD:
+                raise DicomError(FailureReason.CANNOT_UNDERSTAND, "The file meta information is too large.")
+            if end > len(source):
+                return False
+            value = bytes(source[end - length : end])
+            self._at = end
+            if tag == _GROUP_LENGTH:
+                self._stated_end = end + int.from_bytes(value[:4], "little")
+                continue
+            self._elements.append((tag, told or implicit_vr(tag, {}, {}), value))
+            if tag == _TRANSFER_SYNTAX and self._declared is None:
+                text = uids.uid_text(value)
+                self._declared = text if uids.is_uid(text) else None
         return True
 
 

@@ -13,13 +13,10 @@ from typing import Final
 from edged.dicom.attributes import KEPT, LONGEST_KEPT, PIXEL_DATA_TAGS
 from edged.dicom.dictionary import CONTEXT, implicit_vr, is_private_creator
 from edged.dicom.frame import Frame
-from edged.dicom.vr import LONG_VRS, SHORT_VRS, explicit_header
+from edged.dicom.vr import FILE_META, LONG_VRS, SHORT_VRS, explicit_header
 
 PADDING: Final = 0xFFFCFFFC
 """Data Set Trailing Padding (PS3.10 7.2)."""
-
-FILE_META: Final = 0x0002
-"""The group of the file meta information (PS3.10 7.1)."""
 
 WATCHED: Final = frozenset((*KEPT, *PIXEL_DATA_TAGS, *CONTEXT))
 """Elements that somebody looks at: the index, or the choice of a later VR."""
@@ -89,7 +86,7 @@ def explicit_run(
         found = kinds[kind]
         if found is None:
             end = at + 8 + length
-        elif type(found) is str:
+        elif isinstance(found, str):
             end = at + 8 + length
             if end <= limit and attributes is not None:
                 attributes[found] = bytes(view[at + 8 : end if length <= LONGEST_KEPT else at + 8 + LONGEST_KEPT])

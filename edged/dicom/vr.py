@@ -9,6 +9,9 @@ from typing import Final
 
 UNDEFINED: Final = 0xFFFFFFFF
 
+FILE_META: Final = 0x0002
+"""The group of the file meta information (PS3.10 7.1)."""
+
 LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 """VRs with two reserved bytes and a 32-bit length (PS3.5 Table 7.1-1)."""
 
