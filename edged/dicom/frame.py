@@ -123,13 +123,13 @@ class Frame:
         tag = group << 16 | element
         if group == 0xFFFE:
             return tag, b"", self.order.long(view, at + 4)[0], 8
-        if self.explicit and vr in SHORT_VRS:
-            return tag, vr, length, 8
         if self.explicit is None:
             self.explicit = looks_like_vr(vr)
+        if self.explicit and vr in SHORT_VRS:
+            return tag, vr, length, 8
         if not self.explicit or not looks_like_vr(vr):
             return tag, b"", self.order.long(view, at + 4)[0], 8
-        if vr in SHORT_VRS or (length and vr not in LONG_VRS):
+        if length and vr not in LONG_VRS:
             return tag, vr, length, 8
         if room < 12:
             return None
