@@ -74,7 +74,7 @@ class StoredForm:
                 if view is not None:
                     yield chunk if len(view) == len(chunk) else view  # bytes leave without a copy
 
-    def _stream(self, stop: int, first: int = 0) -> AsyncGenerator[bytes, None]:
+    def _stream(self, stop: int, first: int = 0) -> AsyncGenerator[Piece, None]:
         return self.store.stream(self.number, stop, first=first, lane=self.lane, blocks=self.lane is not None)
 
 

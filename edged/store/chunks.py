@@ -7,11 +7,11 @@ instance (`finder`).
 
 from collections.abc import Iterator, Sequence
 from enum import Enum
-from itertools import islice
 
 import lmdb
 
 from edged.dicom.digests import Digest, FileDigest
+from edged.dicom.edits import Piece
 from edged.store.errors import InstanceGone
 from edged.store.records import Instance
 from edged.store.schema import CHUNK_BYTES, CHUNKS, chunk_key, u64_key
@@ -101,15 +101,28 @@ def view_chunks(txn: Transaction, number: int, *, first: int, count: int) -> Ite
         yield chunk
 
 
+def begin_is_readable(txn: Transaction, number: int) -> bool:
+    """Return whether the first page of an instance can be read, if it is there."""
+    return txn.may_free(chunk_key(number, 0))
+
+
 def read_chunks(txn: Transaction, number: int, *, first: int, count: int) -> list[bytes]:
     """Return copies of `count` chunks; raises InstanceGone and InstanceUnreadable."""
     return [bytes(chunk) for chunk in view_chunks(txn, number, first=first, count=count)]
 
 
-def read_blocks(txn: Transaction, number: int, *, first: int, count: int) -> list[bytes]:
+def read_blocks(txn: Transaction, number: int, *, first: int, count: int) -> list[Piece]:
     """Return copies of `count` chunks, up to BLOCK_CHUNKS as one; raises InstanceGone and InstanceUnreadable."""
-    chunks = view_chunks(txn, number, first=first, count=count)
-    return [b"".join(islice(chunks, BLOCK_CHUNKS)) for _ in range(0, count, BLOCK_CHUNKS)]
+    chunks = range(first, first + count)
+    return [_read_block(txn, number, chunks[at : at + BLOCK_CHUNKS]) for at in range(0, count, BLOCK_CHUNKS)]
+
+
+def _read_block(txn: Transaction, number: int, chunks: range) -> Piece:
+    try:
+        block = txn.chunk_run([chunk_key(number, index) for index in chunks])
+    except lmdb.Error:
+        block = None
+    return b"".join(view_chunks(txn, number, first=chunks.start, count=len(chunks))) if block is None else block
 
 
 def stored_digest(txn: Transaction, number: int, instance: Instance) -> bytes:

@@ -15,7 +15,7 @@ it is safe that the meta page may be that of a later snapshot by the time it is 
 import os
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import lmdb
@@ -53,6 +53,23 @@ class Extent:
     offset: int
     size: int
 
+    @property
+    def end(self) -> int:
+        """The place of the first byte after it."""
+        return self.offset + self.size
+
+
+def _neighbours(extents: Iterable[Extent]) -> Iterator[list[Extent]]:
+    """Part values where one does not follow the other, as those do that fill their pages but for a header between."""
+    run: list[Extent] = []
+    for extent in extents:
+        if run and extent.offset != run[-1].end + _HEADER_BYTES:
+            yield run
+            run = []
+        run.append(extent)
+    if run:
+        yield run
+
 
 class Finder:
     """Looks up keys of one table as of one snapshot; for one thread. Raises lmdb.CorruptedError and Unreadable.
@@ -65,10 +82,10 @@ class Finder:
         "_keys",
         "_leaf",
         "_next",
+        "_only_memory",
         "_page_bytes",
         "_path",
         "_patience",
-        "_pread",
         "_root",
         "_snapshot",
         "_table",
@@ -78,7 +95,7 @@ class Finder:
         self, descriptor: int, page_bytes: int, *, snapshot: int, table: bytes, only_memory: bool = False
     ) -> None:
         self._descriptor = descriptor
-        self._pread = _pread_memory if only_memory else os.pread
+        self._only_memory = only_memory
         self._page_bytes = page_bytes
         self._snapshot = snapshot
         self._table = table
@@ -112,6 +129,18 @@ class Finder:
     def read(self, extent: Extent) -> bytes:
         """Return the bytes."""
         return self._bytes(extent.offset, extent.size)
+
+    def read_run(self, extents: Sequence[Extent]) -> memoryview:
+        """Return the bytes of several values, one after the other; neighbours in the file are read at once."""
+        view, at = memoryview(bytearray(sum(extent.size for extent in extents))), 0
+        header = memoryview(bytearray(_HEADER_BYTES))
+        for neighbours in _neighbours(extents):
+            buffers: list[memoryview] = []
+            for extent in neighbours:
+                buffers += view[at : at + extent.size], header
+                at += extent.size
+            self._fill(buffers[:-1], neighbours[0].offset, neighbours[-1].end)
+        return view.toreadonly()
 
     def require_header(self, extent: Extent) -> None:
         """Raise Unreadable when the page in which a value begins cannot be read: LMDB looks into it to free it."""
@@ -195,27 +224,33 @@ class Finder:
         return Extent(int(_U64.unpack_from(leaf)[0]) * self._page_bytes + at, size)
 
     def _bytes(self, offset: int, size: int) -> bytes:
-        if offset > _LARGEST_FILE:
-            raise lmdb.CorruptedError(f"the store names a page at {offset}, beyond any file")
+        if self._only_memory:
+            buffer = bytearray(size)
+            self._fill([buffer], offset, offset + size)
+            return bytes(buffer)
+        _require_place(offset)
         try:
-            data = self._pread(self._descriptor, size, offset)
+            data = os.pread(self._descriptor, size, offset)
         except OSError as error:
             raise Unreadable(f"{error.strerror} at byte {offset}") from error
         if len(data) < size:
             raise Unreadable(f"the data file ends before byte {offset + size}")
         return data
 
+    def _fill(self, buffers: Sequence[bytearray | memoryview], begin: int, end: int) -> None:
+        """Fill buffers with the bytes of the file from `begin` to `end`."""
+        _require_place(begin)
+        try:
+            count = os.preadv(self._descriptor, buffers, begin, os.RWF_NOWAIT if self._only_memory else 0)
+        except OSError as error:  # with RWF_NOWAIT also where the file system cannot say
+            raise NotInMemory if self._only_memory else Unreadable(f"{error.strerror} at byte {begin}") from error
+        if count < end - begin:
+            raise NotInMemory if self._only_memory else Unreadable(f"the data file ends before byte {end}")
 
-def _pread_memory(descriptor: int, size: int, offset: int) -> bytes:
-    """As os.pread, of what is in the page cache; raises NotInMemory, also where the file system cannot say."""
-    buffer = bytearray(size)
-    try:
-        count = os.preadv(descriptor, [buffer], offset, os.RWF_NOWAIT)
-    except OSError as error:
-        raise NotInMemory from error
-    if count < size:
-        raise NotInMemory
-    return bytes(buffer)
+
+def _require_place(offset: int) -> None:
+    if offset > _LARGEST_FILE:
+        raise lmdb.CorruptedError(f"the store names a page at {offset}, beyond any file")
 
 
 def _flags(page: bytes) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+from edged.dicom.edits import Piece
 from edged.store.chunks import chunk_count
 from edged.store.errors import StoreError
 from edged.store.readers import Reading
@@ -21,7 +22,7 @@ from edged.store.readers import Reading
 MOST_CHUNKS = 256
 """Some 16 MiB: whole batches of 16 streams."""
 
-ByNumber = dict[int, Sequence[bytes]]
+ByNumber = dict[int, Sequence[Piece]]
 """Chunks by instance number."""
 
 
@@ -38,7 +39,7 @@ class Lane(Protocol):
         """End a turn."""
 
 
-def chunks_in(block: bytes) -> int:
+def chunks_in(block: Piece) -> int:
     """Return of how many chunks a block is; none of them is short but the last."""
     return max(1, chunk_count(len(block)))
 
@@ -50,17 +51,17 @@ class Batch:
 
     def __init__(self, ahead: "ReadAhead") -> None:
         self._ahead = ahead
-        self.chunks = deque[bytes]()
+        self.chunks = deque[Piece]()
         self.count = 0
 
-    def fill(self, chunks: Iterable[bytes]) -> None:
+    def fill(self, chunks: Iterable[Piece]) -> None:
         """Hold chunks that were read; it is empty."""
         self.chunks.extend(chunks)
         self.count = sum(map(chunks_in, self.chunks))
         if self.chunks:
             self._ahead.grown(self)
 
-    def take(self) -> bytes | None:
+    def take(self) -> Piece | None:
         """Return the next chunk or block; None when it is to be read, perhaps again."""
         if not self.chunks:
             return None
@@ -86,7 +87,7 @@ class Coming:
         self._reading: Reading[ByNumber] | None = reading
         self.counts = counts
 
-    async def take(self, number: int) -> Sequence[bytes]:
+    async def take(self, number: int) -> Sequence[Piece]:
         """Return the chunks of an instance; none where they were dropped or cannot be read: its reader will see."""
         reading = self._reading
         try:

@@ -8,7 +8,7 @@ streamed is noted as a suspect, for whoever looks after what is damaged.
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 import trio
 
+from edged.dicom.edits import Piece
 from edged.store.allocation import DiskRoom
 from edged.store.budget import INTAKE_BYTES, Budget
 from edged.store.chunks import Rest, chunk_count
@@ -142,13 +143,17 @@ class Store:
 
     def stream(
         self, number: int, size: int, *, first: int = 0, lane: Lane | None = None, blocks: bool = False
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[Piece, None]:
         """Yield the chunks of an instance that hold its first `size` bytes, from the `first` chunk on.
 
         `lane`: whose turns to read it uses; `blocks`: several chunks as one. Raises InstanceGone and
         InstanceUnreadable, and makes the instance a suspect then.
         """
         return self._streams.stream(number, chunk_count(size), first=first, lane=lane, blocks=blocks)
+
+    def are_in_memory(self, numbers: Collection[int]) -> bool:
+        """Whether nothing is gained by `early`: most likely all of these instances, by number, are in memory."""
+        return self._streams.are_in_memory(numbers)
 
     def early(
         self, sizes: Mapping[int, int], *, lane: Lane | None = None, blocks: bool = False

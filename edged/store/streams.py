@@ -1,4 +1,4 @@
-"""Streaming instances out of the store: chunk by chunk, or several as one block where they are sent on (`READS`).
+"""Streaming instances out of the store: chunk by chunk, or several as one block where they are sent on.
 
 What is in memory, as most is that came just now, is read when it is taken: a thread that reads it costs more than that.
 Of the rest the next batch is read while the last one is taken. What streams may be taken slowly by a peer, or begin
@@ -6,20 +6,18 @@ soon after another one, and the disk may be slow: neither waits for the other. W
 bounded by `ReadAhead`, and read again where it was dropped.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 import trio
 
-from edged.store.chunks import READ_CHUNKS, read_blocks, read_chunks
+from edged.dicom.edits import Piece
+from edged.store.chunks import READ_CHUNKS, begin_is_readable, read_blocks, read_chunks
 from edged.store.errors import InstanceGone, StoreError
 from edged.store.read_ahead import Batch, ByNumber, Coming, Lane, ReadAhead, chunks_in
 from edged.store.readers import Readers
 from edged.store.transaction import Transaction
-
-READS = {False: read_chunks, True: read_blocks}
-"""What reads, by whether it is in blocks."""
 
 
 class Streams:
@@ -40,7 +38,7 @@ class Streams:
 
     async def stream(
         self, number: int, total: int, *, first: int, lane: Lane | None, blocks: bool
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[Piece, None]:
         """Yield the chunks of an instance from the `first` on, `total` being the last one's successor.
 
         What was begun to be read before is given as it was begun, in blocks or not.
@@ -64,20 +62,16 @@ class Streams:
                 course.end()
 
     def early(self, totals: Mapping[int, int], *, lane: Lane | None, blocks: bool) -> AbstractContextManager[None]:
-        """Begin to read the first chunks of instances, which have so many in all, until the `with` ends.
-
-        Nothing is begun where the first of them and the last are in memory: what came between most likely is as well.
-        """
-        if self._are_in_memory(totals):
-            return nullcontext()
+        """Begin to read the first chunks of instances, which have so many in all, until the `with` ends."""
         counts = {number: min(READ_CHUNKS, total) for number, total in totals.items()}
         view = partial(_beginnings, counts=dict(counts), blocks=blocks)
         return self._ahead.early(self._ahead.begin(counts, lane, partial(self._readers.soon, view)))
 
-    def _are_in_memory(self, totals: Mapping[int, int]) -> bool:
-        ends = dict.fromkeys((min(totals), max(totals)), 1) if totals else {}
+    def are_in_memory(self, numbers: Collection[int]) -> bool:
+        """Whether the first of instances and the last are in memory: what came between most likely is as well."""
+        ends = (min(numbers), max(numbers)) if numbers else ()
         try:
-            return self._readers.at_once(partial(_beginnings, counts=ends, blocks=False)) is not None
+            return self._readers.at_once(lambda txn: [begin_is_readable(txn, number) for number in ends]) is not None
         except StoreError:  # who streams them will be told
             return False
 
@@ -89,10 +83,10 @@ class Streams:
         if not batch.chunks:
             batch.fill(await self._read(course, index, lane))
 
-    async def _read(self, course: "_Course", index: int, lane: Lane | None) -> list[bytes]:
+    async def _read(self, course: "_Course", index: int, lane: Lane | None) -> Sequence[Piece]:
         """Read what was not read before, and say of what cannot be read that it is suspect."""
         count = min(READ_CHUNKS, course.total - index)
-        view = partial(READS[course.blocks], number=course.number, first=index, count=count)
+        view = partial(_pieces, number=course.number, first=index, count=count, blocks=course.blocks)
         try:
             found = None if course.is_slow else self._readers.at_once(view)
             if found is not None:
@@ -104,7 +98,7 @@ class Streams:
             self._suspect(course.number)
             raise
 
-    async def _read_in_turn(self, view: Callable[[Transaction], list[bytes]], lane: Lane | None) -> list[bytes]:
+    async def _read_in_turn(self, view: Callable[[Transaction], Sequence[Piece]], lane: Lane | None) -> Sequence[Piece]:
         if lane is None:
             return await self._readers.read(view)
         await lane.take()
@@ -152,9 +146,13 @@ class _Course:
             self.coming.drop()
 
 
+def _pieces(txn: Transaction, number: int, *, first: int, count: int, blocks: bool) -> Sequence[Piece]:
+    return (read_blocks if blocks else read_chunks)(txn, number, first=first, count=count)
+
+
 def _beginnings(txn: Transaction, counts: Mapping[int, int], *, blocks: bool) -> ByNumber:
     """Read the first chunks of instances; one that is not whole is left out."""
-    found: dict[int, Sequence[bytes]] = {}
+    found: dict[int, Sequence[Piece]] = {}
     for number, count in counts.items():
         found |= _continuation(txn, number, first=0, count=count, blocks=blocks)
     return found
@@ -162,6 +160,6 @@ def _beginnings(txn: Transaction, counts: Mapping[int, int], *, blocks: bool) ->
 
 def _continuation(txn: Transaction, number: int, *, first: int, count: int, blocks: bool) -> ByNumber:
     try:
-        return {number: READS[blocks](txn, number, first=first, count=count)}
+        return {number: _pieces(txn, number, first=first, count=count, blocks=blocks)}
     except InstanceGone:
         return {}

@@ -9,7 +9,7 @@ in memory, and only there.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -159,6 +159,16 @@ class Transaction:
             return None if extent is None else self._finder.read(extent)
         except Unreadable as error:
             raise _unreadable(key, error) from error
+
+    def chunk_run(self, keys: Sequence[bytes]) -> memoryview | None:
+        """Return chunks as one; None where that cannot be, and `get` says of which of them and why."""
+        if not self._changed_chunks.isdisjoint(keys):
+            return None
+        try:
+            extents = [extent for key in keys if (extent := self._finder.find(key)) is not None]
+            return self._finder.read_run(extents) if len(extents) == len(keys) else None
+        except Unreadable:
+            return None
 
     def first(self, table: Table, prefix: bytes = b"") -> Row | None:
         """Return the first row under `prefix`, or None."""

@@ -21,7 +21,7 @@ from edged.upstream.destination import Destination
 from edged.upstream.heard import answer_of, silence_of, unsent_of
 from edged.upstream.look import Looker
 from edged.upstream.message import FIRST_REFUSAL, NoAnswer
-from edged.upstream.stow import Form, other_accept, store_body, store_request
+from edged.upstream.stow import Form, nothing_early, other_accept, store_body, store_request
 from edged.upstream.verdict_values import REPEATS, Answer, Decision, DestinationVerdict, Kind, Silence, Standing
 from edged.upstream.verdicts import decide
 
@@ -93,7 +93,9 @@ class Exchange:
         return self._destination.box.store.early(sizes, lane=self._destination.lane, blocks=True)
 
     async def _ask(self, batch: Batch, way: _Way) -> tuple[Answer | Silence, Phase, frozenset[str]]:
-        body = store_body(batch.forms, early=self._early)
+        stored = [form.number for form in batch.forms if isinstance(form, WebForm)]
+        early = nothing_early if self._destination.box.store.are_in_memory(stored) else self._early
+        body = store_body(batch.forms, early=early)
         request = store_request(body, target=way.target, accept=way.accept)
         began = trio.current_time()
         try:

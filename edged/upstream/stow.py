@@ -43,7 +43,7 @@ class Form(Protocol):
 Early = Callable[[Sequence[Form]], AbstractContextManager[object]]
 
 
-def _nothing_early(_: Sequence[Form]) -> AbstractContextManager[object]:
+def nothing_early(_: Sequence[Form]) -> AbstractContextManager[object]:
     """Begin nothing before it is asked for."""
     return nullcontext()
 
@@ -58,7 +58,7 @@ class StoreBody:
     forms: Sequence[Form]
     writer: MultipartWriter
     length: int
-    early: Early = _nothing_early
+    early: Early = nothing_early
 
     def ends(self) -> Iterator[tuple[str, int]]:
         """Yield for each instance how many bytes of the payload have left when all of it has."""
@@ -128,7 +128,7 @@ def other_accept(accept: str) -> str:
     return ACCEPTED[accept == ACCEPTED[0]]
 
 
-def store_body(forms: Sequence[Form], *, early: Early = _nothing_early) -> StoreBody:
+def store_body(forms: Sequence[Form], *, early: Early = nothing_early) -> StoreBody:
     """Make the payload of a request, with a boundary of its own; `early` as in StoreBody."""
     writer = MultipartWriter(f"edged-{uuid4().hex}")
     head = len(writer.head(_PART_HEAD))

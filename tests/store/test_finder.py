@@ -1,10 +1,11 @@
 """Finding values without LMDB: the same as LMDB finds, whatever was written; and from a damaged file nothing worse."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import lmdb
 import pytest
@@ -56,6 +57,11 @@ def found(finder: Finder, key: bytes) -> bytes | None:
     return None if extent is None else finder.read(extent)
 
 
+def run_of(finder: Finder, keys: Iterable[bytes]) -> bytes:
+    extents = [extent for key in keys if (extent := finder.find(key)) is not None]
+    return b"".join(finder.read_run(extents[at : at + 100]) for at in range(0, len(extents), 100))
+
+
 @given(contents, contents, keys)
 def test_it_finds_what_was_written(before: dict[bytes, int], now: dict[bytes, int], start: bytes) -> None:
     with written(before, now) as (env, descriptor):
@@ -64,6 +70,7 @@ def test_it_finds_what_was_written(before: dict[bytes, int], now: dict[bytes, in
         assert list(finder.keys(start)) == sorted(key for key in now if key >= start)
         for key in (*sorted(now), *before, start):
             assert found(finder, key) == (value_of(key, now[key]) if key in now else None)
+        assert run_of(finder, sorted(now)) == b"".join(value_of(key, now[key]) for key in sorted(now))
 
 
 def test_a_large_table_is_walked_in_order(tmp_path: Path) -> None:
@@ -80,7 +87,13 @@ def test_a_damaged_file_is_an_error_or_a_value(damage: list[tuple[int, bytes]]) 
         for at, data in damage:
             os.pwrite(descriptor, data, at)
         finder = finder_of(env, descriptor)
-        for look in (lambda: found(finder, b"0101"), lambda: found(finder, b"9"), lambda: list(finder.keys(b""))):
+        looks: list[Callable[[], object]] = [
+            lambda: found(finder, b"0101"),
+            lambda: found(finder, b"9"),
+            lambda: list(finder.keys(b"")),
+            lambda: run_of(finder, (b"0005", b"0006", b"0011", b"0012")),
+        ]
+        for look in looks:
             try:
                 look()
             except (lmdb.CorruptedError, Unreadable):
@@ -96,12 +109,30 @@ def test_a_file_that_ends_early_cannot_be_read() -> None:
         finder.require_header(extent)
         with pytest.raises(Unreadable, match="ends before"):
             finder.read(extent)
+        with pytest.raises(Unreadable, match="ends before"):
+            finder.read_run([extent])
         os.ftruncate(descriptor, extent.offset - 16)
         with pytest.raises(Unreadable, match="ends before"):
             finder.require_header(extent)
         os.ftruncate(descriptor, 2 * PAGE)
         with pytest.raises(Unreadable):
             finder_of(env, descriptor).find(b"a")
+
+
+def test_neighbours_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values that fill their pages, as most chunks do, follow each other in the file."""
+    reads = list[int]()
+    preadv = os.preadv
+
+    def counted(*asked: Any) -> int:
+        reads.append(preadv(*asked))
+        return reads[-1]
+
+    monkeypatch.setattr(os, "preadv", counted)
+    sizes = {b"%d" % number: 65_520 for number in range(8)}
+    with written(sizes) as (env, descriptor):
+        assert run_of(finder_of(env, descriptor), sizes) == b"".join(value_of(*each) for each in sizes.items())
+    assert reads == [8 * 65_536 - 16]
 
 
 def test_a_disk_that_gives_nothing_back_is_named() -> None:

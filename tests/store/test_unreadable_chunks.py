@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edged.store.chunks import Rest, delete_chunks, read_chunks
+from edged.store.chunks import Rest, delete_chunks, read_blocks, read_chunks
 from edged.store.errors import InstanceUnreadable
 from edged.store.integrity import check, check_deep
 from edged.store.queue import destination_id
@@ -40,6 +40,9 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 async def test_what_is_left_can_be_read_and_the_rest_is_named(store: Store) -> None:
     with pytest.raises(InstanceUnreadable, match=r"chunk .. of instance number 7: the data file ends"):
         store.read_now(lambda txn: read_chunks(txn, 7, first=0, count=CHUNKS_LOST))
+    with pytest.raises(InstanceUnreadable, match=r"chunk .. of instance number 7: the data file ends"):
+        store.read_now(lambda txn: read_blocks(txn, 7, first=0, count=CHUNKS_LOST))
+    assert store.read_now(lambda txn: read_blocks(txn, 7, first=3, count=2)) == [2 * FILL * CHUNK_BYTES]
     assert store.read_now(lambda txn: read_chunks(txn, 7, first=3, count=1)) == [FILL * CHUNK_BYTES]
     assert b"".join(store.read_now(lambda txn: read_chunks(txn, 6, first=0, count=2))) == b"\x11" * 70_000
 
@@ -66,6 +69,7 @@ async def test_a_transaction_sees_its_own_chunks(store: Store) -> None:
     def change(txn: Transaction) -> tuple[list[tuple[bytes, bytes]], list[bytes], bytes | memoryview | None]:
         txn.put(CHUNKS, chunk_key(5, 1), b"other")
         txn.put(CHUNKS, chunk_key(5, 2), b"new")
+        assert read_blocks(txn, 5, first=0, count=3) == [b"\x11" * CHUNK_BYTES + b"other" + b"new"]
         txn.delete(CHUNKS, chunk_key(5, 0))
         seen = [(bytes(key), bytes(value)) for key, value in txn.rows(CHUNKS, u64_key(5))]
         assert delete_chunks(txn, 5) is Rest.NONE
