@@ -27,10 +27,12 @@ from edged.upstream.transport import Transport
 
 PART_BYTES = 512 << 10
 """Sent at a time; each step of it has the deadline for progress (`Steps`)."""
-SMALL_BYTES = 512
-"""What is not larger, the head of a part or its end, leaves with what follows: a send costs more than its bytes do."""
-MOST_SMALL = 16
-"""That leave together."""
+HELD_BYTES = 16 << 10
+HELD_PARTS = 16
+"""No more than both, as the end of an instance and the head of the next, leave with what follows: a send costs more
+than its bytes do."""
+HELD_S = 0.1
+"""Only what comes so soon is waited for: where the pace makes it small parts they leave one by one."""
 MAX_HEAD_BYTES = 64 << 10
 """Of an answer's head; nginx, Apache and Orthanc stay below 8 KiB."""
 IDLE_ENDED_BYTES = 1 << 20
@@ -126,7 +128,7 @@ class Http1Connection:
 
     async def _send_body(self, body: Body, running: "_Exchange") -> bool:
         """Send the body; False when the peer takes no more or wants no more of it."""
-        given, held = 0, list[memoryview]()
+        given, held, since = 0, list[memoryview](), trio.current_time()
         with self._transport.telling(partial(running.took, timeouts=self._timeouts)):
             async with aclosing(parts(body, PART_BYTES)) as pieces:
                 async for part in pieces:
@@ -135,7 +137,8 @@ class Http1Connection:
                     self._protocol.send_with_data_passthrough(h11.Data(data=part))  # type: ignore[arg-type]
                     given += len(part)
                     held.append(part)
-                    if len(part) <= SMALL_BYTES and given < body.length and len(held) < MOST_SMALL:
+                    is_little = given - running.left_bytes <= HELD_BYTES and len(held) < HELD_PARTS
+                    if is_little and given < body.length and trio.current_time() - since < HELD_S:
                         continue
                     running.sent_bytes = given
                     if given == body.length:
@@ -145,6 +148,7 @@ class Http1Connection:
                         return False
                     running.left_bytes = given
                     held.clear()
+                    since = trio.current_time()
         return True
 
     async def _pass_on(self, running: "_Exchange", *data: bytes | memoryview) -> bool:

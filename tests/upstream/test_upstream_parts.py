@@ -16,7 +16,7 @@ from edged.telemetry.live import Phase
 from edged.upstream.connection import ClientSettings, HttpChoice, open_client
 from edged.upstream.dial import Connector, Timeouts
 from edged.upstream.endpoint import Endpoint
-from edged.upstream.http1 import MOST_SMALL, PART_BYTES, SMALL_BYTES
+from edged.upstream.http1 import HELD_BYTES, HELD_PARTS, HELD_S, PART_BYTES
 from edged.upstream.message import NoAnswer, Request, Response
 from edged.upstream.progress import STEP_BYTES, Steps
 from edged.upstream.transport import Data, Transport
@@ -29,7 +29,7 @@ ONE = ClientSettings(http=HttpChoice.ONE)
 WIDE = 2**31 - 1
 PATIENT = Timeouts(answer_s=3600, interim_s=3600)
 SIZES = st.lists(
-    st.one_of(st.integers(1, 3), st.sampled_from([SMALL_BYTES, SMALL_BYTES + 1, 65_536, PART_BYTES, PART_BYTES + 1])),
+    st.one_of(st.integers(1, 3), st.sampled_from([HELD_BYTES, HELD_BYTES + 1, 65_536, PART_BYTES, PART_BYTES + 1])),
     min_size=1,
     max_size=40,
 )
@@ -37,9 +37,10 @@ SIZES = st.lists(
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A body of bytes that differ, in pieces of these sizes."""
+    """A body of bytes that differ, in pieces of these sizes, each so long after the one before."""
 
     sizes: Sequence[int]
+    every_s: float = 0.0
 
     @property
     def content(self) -> bytes:
@@ -52,6 +53,8 @@ class Cut:
     async def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
         content, at = memoryview(self.content), 0
         for size in self.sizes:
+            if self.every_s:
+                await trio.sleep(self.every_s)
             yield content[at : at + size]
             at += size
 
@@ -162,7 +165,7 @@ class CountedWire(MemoryWire):
         self.sends.append([len(each) for each in data])
         whole = b"".join(data)
         for at in range(0, len(whole), self._step):
-            if len(whole) > SMALL_BYTES:
+            if len(whole) > 512:  # a head
                 await trio.sleep(self._every_s)
             step = whole[at : at + self._step]
             await self.send_all(step)
@@ -221,15 +224,20 @@ async def sent(request: Request, *, step: int = 1 << 30, every_s: float = 0.0, t
 async def test_what_is_small_leaves_with_what_follows(autojump_clock: MockClock) -> None:
     assert await sent(post(60, PART_BYTES, 5000, 90, 30, PART_BYTES + 1, 40)) == [
         [60, PART_BYTES],
-        [5000],
-        [90, 30, PART_BYTES],
+        [5000, 90, 30, PART_BYTES],
         [1, 40],
     ]
 
 
 async def test_of_what_is_small_not_too_much_is_kept(autojump_clock: MockClock) -> None:
     sends = await sent(post(*[1] * 100))
-    assert [len(each) for each in sends] == [MOST_SMALL] * 6 + [100 - 6 * MOST_SMALL]
+    assert [len(each) for each in sends] == [HELD_PARTS] * 6 + [100 - 6 * HELD_PARTS]
+    assert await sent(post(*[HELD_BYTES // 3] * 10)) == [[HELD_BYTES // 3] * 4] * 2 + [[HELD_BYTES // 3] * 2]
+
+
+async def test_what_comes_slowly_leaves_as_it_comes(autojump_clock: MockClock) -> None:
+    body = Cut([HELD_BYTES // 8] * 5, every_s=2 * HELD_S)
+    assert await sent(Request("POST", "/dicom-web/studies", (), body)) == [[HELD_BYTES // 8]] * 5
 
 
 @pytest.mark.parametrize("two", [False, True])
