@@ -37,15 +37,21 @@ def command(once: bool, keep_data: bool) -> None:
     logging.getLogger("pydicom").setLevel(logging.ERROR)
     folder = Path(tempfile.mkdtemp(prefix="edged-demo-"))
     report = DemoReport(folder)
+    complaints = list[str]()
     try:
         run_interruptible(partial(_demonstrate, report, once=once))
     except* (StoreError, ListenerError) as group:
-        fail(1, *map(str, leaves(group)), f"both stores need 700 MB in {folder.parent}: TMPDIR names another place")
+        complaints = [
+            *map(str, leaves(group)),
+            f"both stores need 700 MB in {folder.parent}: TMPDIR names another place",
+        ]
     finally:
         if keep_data:
             click.echo(f"both stores are in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
+    if complaints:
+        fail(1, *complaints)
     raise SystemExit(0 if report.all_committed or not once else 1)
 
 

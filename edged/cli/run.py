@@ -8,6 +8,7 @@ import click
 import trio
 
 from edged.app.daemon import run_daemon
+from edged.cli.interruption import leaves
 from edged.cli.settings import fail, reread, settings_for
 from edged.config import ConfigError, remarks
 from edged.server import ListenerError
@@ -24,18 +25,14 @@ def command(config: Path | None, log_level: str) -> None:
     log.configure(log.Level(log_level))
     for remark in remarks(settings):
         logging.getLogger(__name__).info("%s", remark)
+    status, complaints = 0, list[str]()
     try:
         trio.run(
             partial(run_daemon, settings, click.echo, reread=partial(reread, config)), strict_exception_groups=True
         )
     except* ConfigError as group:
-        fail(2, *(line for error in _leaves(group) for line in str(error).splitlines()))
+        status, complaints = 2, [line for error in leaves(group) for line in str(error).splitlines()]
     except* (StoreError, ListenerError, OSError) as group:
-        fail(1, *(str(error) for error in _leaves(group)))
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
+        status, complaints = 1, [str(error) for error in leaves(group)]
+    if status:  # not raised above: before Python 3.11.4 it would come out in a group
+        fail(status, *complaints)

@@ -103,7 +103,7 @@ def view_chunks(txn: Transaction, number: int, *, first: int, count: int) -> Ite
 
 def begin_is_readable(txn: Transaction, number: int) -> bool:
     """Return whether the first page of an instance can be read, if it is there."""
-    return txn.may_free(chunk_key(number, 0))
+    return txn.chunks.begins_readable(chunk_key(number, 0))
 
 
 def read_chunks(txn: Transaction, number: int, *, first: int, count: int) -> list[bytes]:
@@ -119,7 +119,7 @@ def read_blocks(txn: Transaction, number: int, *, first: int, count: int) -> lis
 
 def _read_block(txn: Transaction, number: int, chunks: range) -> Piece:
     try:
-        block = txn.chunk_run([chunk_key(number, index) for index in chunks])
+        block = txn.chunks.run([chunk_key(number, index) for index in chunks])
     except lmdb.Error:
         block = None
     return b"".join(view_chunks(txn, number, first=chunks.start, count=len(chunks))) if block is None else block

@@ -8,7 +8,7 @@ streamed is noted as a suspect, for whoever looks after what is damaged.
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -96,7 +96,7 @@ class Store:
         self._environment = environment
         self._pinned: Counter[int] = Counter()
         self._readers = Readers(environment.reading, inline=inline)
-        self._streams = Streams(self._readers, self.read_ahead, pinned=self.pinned, suspect=self.suspects.note)
+        self.streams = Streams(self._readers, self.read_ahead, pinned=self.pinned, suspect=self.suspects.note)
         self._next_number = self.read_now(lambda txn: txn.counter(NEXT_INSTANCE)) + 1
 
     def new_number(self) -> int:
@@ -149,11 +149,7 @@ class Store:
         `lane`: whose turns to read it uses; `blocks`: several chunks as one. Raises InstanceGone and
         InstanceUnreadable, and makes the instance a suspect then.
         """
-        return self._streams.stream(number, chunk_count(size), first=first, lane=lane, blocks=blocks)
-
-    def are_in_memory(self, numbers: Collection[int]) -> bool:
-        """Whether nothing is gained by `early`: most likely all of these instances, by number, are in memory."""
-        return self._streams.are_in_memory(numbers)
+        return self.streams.stream(number, chunk_count(size), first=first, lane=lane, blocks=blocks)
 
     def early(
         self, sizes: Mapping[int, int], *, lane: Lane | None = None, blocks: bool = False
@@ -163,7 +159,7 @@ class Store:
         `sizes`: the bytes of each that will be streamed, by number; `lane` and `blocks` as in `stream`.
         """
         totals = {number: chunk_count(size) for number, size in sizes.items()}
-        return self._streams.early(totals, lane=lane, blocks=blocks)
+        return self.streams.early(totals, lane=lane, blocks=blocks)
 
     async def keep_swept(self) -> None:
         """Work off `unowned` whenever there is something in it; runs until cancelled."""

@@ -68,7 +68,7 @@ class Streams:
         return self._ahead.early(self._ahead.begin(counts, lane, partial(self._readers.soon, view)))
 
     def are_in_memory(self, numbers: Collection[int]) -> bool:
-        """Whether the first of instances and the last are in memory: what came between most likely is as well."""
+        """Whether `early` gains nothing: the first of these instances and the last are in memory, most likely all."""
         ends = (min(numbers), max(numbers)) if numbers else ()
         try:
             return self._readers.at_once(lambda txn: [begin_is_readable(txn, number) for number in ends]) is not None

@@ -4,22 +4,23 @@ Counters are changed in memory and written back by `flush`, which the writer cal
 is replayed starts from the committed values again. Rows are written likewise, those of a table together, before it is
 next searched and at the end: every call of LMDB's binding lets other threads run, and getting the interpreter back from
 a busy event loop took longer than the writing. Buffers that reads return are valid inside the transaction, until the
-next search. Chunks are not read through the map but by a `Finder`; those that this transaction has itself changed are
+next search. Chunks are not read through the map (`stored_chunks`); those that this transaction has itself changed are
 in memory, and only there.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 import lmdb
 
-from edged.store.errors import InstanceUnreadable, StoreDamaged
+from edged.store.errors import StoreDamaged
 from edged.store.finder import Finder, Unreadable
 from edged.store.records import Record, pack, unpack
-from edged.store.schema import CHUNKS, COUNTERS, Table, read_chunk_key
+from edged.store.schema import CHUNKS, COUNTERS, Table
+from edged.store.stored_chunks import StoredChunks
 
 R = TypeVar("R", bound=Record)
 Value = bytes | memoryview
@@ -30,12 +31,11 @@ class Transaction:
     """One read or write transaction over the environment's tables."""
 
     __slots__ = (
-        "_changed_chunks",
         "_databases",
         "_dirty",
-        "_finder",
         "_txn",
         "_unwritten",
+        "chunks",
         "counters",
         "names",
         "tables",
@@ -54,8 +54,7 @@ class Transaction:
         self._databases = databases
         self.tables = databases.keys()
         """The names of those that are there: a store of an older schema that is only looked at lacks the newer ones."""
-        self._finder = finder
-        self._changed_chunks: set[bytes] = set()
+        self.chunks = StoredChunks(finder)
         self.counters = dict(counters)
         self._dirty: set[bytes] = set()
         self._unwritten: defaultdict[str, dict[bytes, Value]] = defaultdict(dict)
@@ -64,8 +63,8 @@ class Transaction:
 
     def get(self, table: Table, key: bytes) -> Value | None:
         """Return the value, or None; raises InstanceUnreadable for a chunk that the disk cannot give back."""
-        if table is CHUNKS and key not in self._changed_chunks:
-            return self._stored_chunk(key)
+        if table is CHUNKS and key not in self.chunks.changed:
+            return self.chunks.get(key)
         unwritten = self._unwritten.get(table.name)
         value = unwritten.get(key) if unwritten else None
         return self._txn.get(key, db=self._databases[table.name]) if value is None else value
@@ -78,7 +77,7 @@ class Transaction:
     def put(self, table: Table, key: bytes, value: bytes | memoryview = b"") -> None:
         """Write one row, replacing what was there; neither key nor value is what a read has returned."""
         if table is CHUNKS:
-            self._changed_chunks.add(key)
+            self.chunks.changed.add(key)
         self._unwritten[table.name][key] = value
 
     def put_record(self, table: Table, key: bytes, record: Record) -> None:
@@ -88,7 +87,7 @@ class Transaction:
     def delete(self, table: Table, key: bytes) -> bool:
         """Delete one row; return whether it was there."""
         if table is CHUNKS:
-            self._changed_chunks.add(key)
+            self.chunks.changed.add(key)
         was_unwritten = self._unwritten[table.name].pop(key, None) is not None
         return self._txn.delete(key, db=self._databases[table.name]) or was_unwritten
 
@@ -114,61 +113,25 @@ class Transaction:
         Raises StoreDamaged when the disk cannot give the index of the chunks back.
         """
         start = start or prefix
-        mine = sorted(key for key in self._changed_chunks if key >= start and key.startswith(prefix) and self._has(key))
+        mine = sorted(key for key in self.chunks.changed if key >= start and key.startswith(prefix) and self._has(key))
         try:
-            yield from merge(mine, self._stored_keys(prefix, start))
+            yield from merge(mine, self.chunks.keys(prefix, start))
         except Unreadable as error:
             raise StoreDamaged(f"the disk cannot give back the index of the chunks: {error}") from error
-
-    def _stored_keys(self, prefix: bytes, start: bytes) -> Iterator[bytes]:
-        for key in self._finder.keys(start):
-            if not key.startswith(prefix):
-                return
-            if key not in self._changed_chunks:
-                yield key
 
     def _has(self, key: bytes) -> bool:
         return self.get(CHUNKS, key) is not None
 
     def chunk_bytes(self, key: bytes) -> int | None:
         """Return the size of a chunk in bytes, or None; it is not looked at. Raises InstanceUnreadable."""
-        if key in self._changed_chunks:
+        if key in self.chunks.changed:
             value = self.get(CHUNKS, key)
             return None if value is None else len(value)
-        try:
-            extent = self._finder.find(key)
-        except Unreadable as error:
-            raise _unreadable(key, error) from error
-        return None if extent is None else extent.size
+        return self.chunks.size(key)
 
     def may_free(self, key: bytes) -> bool:
         """Whether LMDB may be told to free a chunk: it looks into its first page, which must be readable for that."""
-        if key in self._changed_chunks:
-            return True
-        try:
-            extent = self._finder.find(key)
-            if extent is not None:
-                self._finder.require_header(extent)
-        except Unreadable:
-            return False
-        return True
-
-    def _stored_chunk(self, key: bytes) -> bytes | None:
-        try:
-            extent = self._finder.find(key)
-            return None if extent is None else self._finder.read(extent)
-        except Unreadable as error:
-            raise _unreadable(key, error) from error
-
-    def chunk_run(self, keys: Sequence[bytes]) -> memoryview | None:
-        """Return chunks as one; None where that cannot be, and `get` says of which of them and why."""
-        if not self._changed_chunks.isdisjoint(keys):
-            return None
-        try:
-            extents = [extent for key in keys if (extent := self._finder.find(key)) is not None]
-            return self._finder.read_run(extents) if len(extents) == len(keys) else None
-        except Unreadable:
-            return None
+        return key in self.chunks.changed or self.chunks.begins_readable(key)
 
     def first(self, table: Table, prefix: bytes = b"") -> Row | None:
         """Return the first row under `prefix`, or None."""
@@ -220,9 +183,3 @@ class Transaction:
             with self._txn.cursor(db=self._databases[name]) as cursor:
                 cursor.putmulti(rows.items())
             rows.clear()
-
-
-def _unreadable(key: bytes, error: Unreadable) -> InstanceUnreadable:
-    """Say of which chunk it is that the disk cannot give something back."""
-    number, index = read_chunk_key(key)
-    return InstanceUnreadable(f"the disk cannot give back chunk {index} of instance number {number}: {error}")

@@ -94,7 +94,7 @@ class Exchange:
 
     async def _ask(self, batch: Batch, way: _Way) -> tuple[Answer | Silence, Phase, frozenset[str]]:
         stored = [form.number for form in batch.forms if isinstance(form, WebForm)]
-        early = nothing_early if self._destination.box.store.are_in_memory(stored) else self._early
+        early = nothing_early if self._destination.box.store.streams.are_in_memory(stored) else self._early
         body = store_body(batch.forms, early=early)
         request = store_request(body, target=way.target, accept=way.accept)
         began = trio.current_time()

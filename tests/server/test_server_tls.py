@@ -2,6 +2,7 @@
 
 import shutil
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +84,14 @@ async def test_a_client_certificate_may_be_optional(files: Files) -> None:
             context = ssl.create_default_context(cafile=str(files.old.authority))
             context.load_cert_chain(files.new.client.certificate, files.new.client.private_key)
             stream = trio.SSLStream(plain, context, server_hostname="localhost")
-            with pytest.raises(trio.BrokenResourceError):
-                await asked(stream)
+            assert await _said_before_the_end(stream) == ""
+
+
+async def _said_before_the_end(stream: trio.SSLStream[trio.SocketStream]) -> str:
+    """What a connection says that is cut off; the versions of Python differ in how they tell that it was."""
+    with suppress(trio.BrokenResourceError):
+        return await asked(stream)
+    return ""
 
 
 @pytest.mark.parametrize(

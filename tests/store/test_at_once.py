@@ -48,7 +48,7 @@ async def test_what_came_just_now_is_read_without_a_thread(store: Store, tmp_pat
     assert (await put(store, STORED, "1.2")).number == 1
     with counted_reads() as waited:
         assert await stored_bytes(store, 1, len(STORED)) == STORED
-    assert (waited.count == 0, store.are_in_memory([1])) == (can_tell(tmp_path), can_tell(tmp_path))
+    assert (waited.count == 0, store.streams.are_in_memory([1])) == (can_tell(tmp_path), can_tell(tmp_path))
     assert store.read_ahead.held == 0
 
 
@@ -56,7 +56,7 @@ async def test_what_the_kernel_has_given_back_is_read_by_a_thread(store: Store, 
     assert (await put(store, STORED, "1.2")).number == 1
     forgotten(tmp_path / "box" / "store" / "data.mdb")
     assert readers_of(store).at_once(all_chunks) is None
-    assert not store.are_in_memory([1])
+    assert not store.streams.are_in_memory([1])
     with counted_reads() as waited:
         assert await stored_bytes(store, 1, len(STORED)) == STORED
     assert waited.count == 1
