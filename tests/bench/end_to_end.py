@@ -2,8 +2,8 @@
 
 The archive is a second of the same kind: an edged (`evidence = "local"`), an Orthanc. The box sends while it receives,
 and the figure counts from the first byte that it receives to the last commitment that it is given. Orthanc sends
-nothing before it is told: its figure is that of one job of its own DICOMweb client over what it has received already,
-and nothing is committed.
+nothing before it is told: when it has received all, one job of its own DICOMweb client sends them, and nothing is
+committed. Beside the box stands that job alone in one row, and in the other one receiving as well.
 """
 
 import http.client
@@ -42,28 +42,35 @@ TWICE = Target("rate, more than 2 times Orthanc's, is", value_ratio, 2.0)
 def end_to_end(plan: Plan) -> list[Row]:
     """CT slices to an archive."""
     load = Load(make_template(Kind.CT), plan.scale.ct, CONNECTIONS, 1)
-    figures: dict[Side, list[Figure]] = {side: [] for side in plan.sides}
+    in_all: dict[Side, list[Figure]] = {side: [] for side in plan.sides}
+    beside_job: dict[Side, list[Figure]] = {side: [] for side in plan.sides}
     archives: dict[Side, Callable[[Path], AbstractContextManager[Server]]] = {
         Side.EDGED: lambda folder: edged(folder, _holding(load, PLAIN.more)),
         Side.ORTHANC: orthanc,
     }
     measures = {Side.EDGED: _by_edged, Side.ORTHANC: _by_orthanc}
     for _ in range(plan.repetitions):
-        for side, found in figures.items():
+        for side in plan.sides:
             with fresh_folder(plan.work) as folder, archives[side](folder) as archive:
-                found.append(measures[side](plan, load, archive))
+                whole, job = measures[side](plan, load, archive)
                 if archive.count() != load.instances:
                     raise BenchError(f"of {load.instances} instances the archive has {archive.count()}")
-            plan.tell(f"end to end, {side}: {found[-1].value:.1f} instances/s")
+            in_all[side].append(whole)
+            beside_job[side].append(job)
+            plan.tell(f"end to end, {side}: {whole.value:.1f} instances/s; sending {job.value:.1f}")
     targets = (TWICE,) if plan.scale.judged else ()
-    return [Row("CT 0.5 MB, received, sent and committed", "instances/s", figures, targets)]
+    return [
+        Row("CT 0.5 MB, received, sent and committed", "instances/s", in_all, targets),
+        Row("the same, of Orthanc only its job", "instances/s", beside_job, targets),
+    ]
 
 
 def _holding(load: Load, more: str) -> Edged:
     return Edged(LEAST_CAPACITY_MIB + load.size * 5 // 4 // MIB, more=more)
 
 
-def _by_edged(plan: Plan, load: Load, archive: Server) -> Figure:
+def _by_edged(plan: Plan, load: Load, archive: Server) -> tuple[Figure, Figure]:
+    """The box does all at the same time."""
     more = TO_SINK.format(url=f"http://127.0.0.1:{archive.port}", more="").replace('["stored"]', '["dicomweb"]')
     with (
         fresh_folder(plan.work) as folder,
@@ -75,26 +82,33 @@ def _by_edged(plan: Plan, load: Load, archive: Server) -> Figure:
         generator.send()
         _wait_for(load.instances, lambda: int(server.state()["destinations"][0]["committed"]), began + WITHIN_S)
         seconds, used = time.monotonic() - began, cpu_s(server.pid) - used
-    return Figure(load.instances / seconds, used / (load.size / GB), peak.mib)
+    figure = Figure(load.instances / seconds, used / (load.size / GB), peak.mib)
+    return figure, figure
 
 
-def _by_orthanc(plan: Plan, load: Load, archive: Server) -> Figure:
+def _by_orthanc(plan: Plan, load: Load, archive: Server) -> tuple[Figure, Figure]:
+    """In all, and the job alone."""
     with (
         fresh_folder(plan.work) as folder,
         orthanc(folder) as server,
         ready(server, load) as generator,
         peak_anonymous(server.pid) as peak,
     ):
-        used = cpu_s(server.pid)
+        began, used = time.monotonic(), cpu_s(server.pid)
         generator.send()
+        received = time.monotonic()
         _tell(server, "PUT", "/dicom-web/servers/archive", {"Url": f"http://127.0.0.1:{archive.port}/dicom-web/"})
         studies = json.loads(ask(server.port, "GET", "/studies"))
-        began = time.monotonic()
+        told, used_before = time.monotonic(), cpu_s(server.pid)
         _tell(server, "POST", "/dicom-web/servers/archive/stow", {"Resources": studies, "Synchronous": False})
         # Not by Orthanc's word for the end of its job, which it gives twice a second.
-        _wait_for(load.instances, archive.count, began + WITHIN_S)
-        seconds, used = time.monotonic() - began, cpu_s(server.pid) - used
-    return Figure(load.instances / seconds, used / (load.size / GB), peak.mib)
+        _wait_for(load.instances, archive.count, told + WITHIN_S)
+        ended, used_after = time.monotonic(), cpu_s(server.pid)
+    gb = load.size / GB
+    return (
+        Figure(load.instances / (received - began + ended - told), (used_after - used) / gb, peak.mib),
+        Figure(load.instances / (ended - told), (used_after - used_before) / gb, peak.mib),
+    )
 
 
 def _wait_for(instances: int, count: Callable[[], int], deadline: float) -> None:
