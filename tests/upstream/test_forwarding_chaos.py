@@ -106,13 +106,14 @@ class Wild:
         return report(stored, failed, status=chance.choice([0, 200, 409, 500]))
 
 
-@pytest.mark.parametrize("seed", range(8))
-async def test_nothing_moves_without_evidence(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("http", ['"1.1"', '"2"'])
+@pytest.mark.parametrize("seed", range(6))
+async def test_nothing_moves_without_evidence(tmp_path: Path, seed: int, http: str) -> None:
     kinds = '["dicomweb", "search"]' if seed % 2 else '["dicomweb"]'
     async with scripted_archive() as (archive, _):
         wild = Wild(archive, seed)
         archive.on_store, archive.on_look, archive.on_commitment = wild.store, wild.look, wild.commitment
-        config = destination(archive.url, commitment=kinds, visible_within='"1d"')
+        config = destination(archive.url, commitment=kinds, visible_within='"1d"', http=http)
         async with forwarding(tmp_path, config) as box:
             uids = await box.take_made(*(named(number) for number in range(COUNT)))
             for _ in range(60):

@@ -84,7 +84,7 @@ def test_however_it_is_cut_the_peer_gets_the_same(sizes: list[int]) -> None:
 
 
 @given(SIZES, st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_an_early_answer_counts_what_had_left(sizes: list[int], data: st.DataObject) -> None:
     """The peer answers when it has read so many bytes, and reads no more: what it has read had left."""
     sizes = [*sizes, *[1 << 20] * 30]

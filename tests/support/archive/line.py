@@ -81,7 +81,8 @@ class Line:
         """Close, by an RST where it is a socket."""
         self._over.set()
         if isinstance(self._stream, trio.SocketStream):
-            if reset:
+            is_open = self._stream.socket.fileno() != -1  # of two requests on it both may break it off
+            if reset and is_open:
                 self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._stream.socket.close()
         else:
