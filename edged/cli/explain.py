@@ -31,6 +31,8 @@ _NARROWEST = 100
 @click.option("--json", "as_json", is_flag=True, help="Print what is known as JSON.")
 def command(uid: str, *, limit: int, offset: int, as_json: bool, **where: Path | None) -> None:
     """Tell all that is known under UID: of an instance, evicted or not, a conflict id, a series or a study."""
+    if not uid.strip():
+        raise click.BadParameter("it is empty.", param_hint="UID")
     control = find_control(where["socket"], where["config"])
     query = {"limit": str(limit), "offset": str(offset)}
     body = _asked(control, Asked(path=f"/admin/explain/{quote(uid, safe='')}", query=query))

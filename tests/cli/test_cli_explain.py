@@ -60,6 +60,11 @@ def test_nothing_known(box: RunningBox) -> None:
     assert invoke("explain", "a/b c?", "--config", box.config).exit_code == 1
 
 
+def test_nothing_asked() -> None:
+    result = invoke("explain", " ")
+    assert (result.exit_code, "UID: it is empty" in result.stderr) == (2, True)
+
+
 def test_no_daemon_to_explain(tmp_path: Path) -> None:
     assert invoke("explain", "1.2.3", "--socket", tmp_path / "none.sock").exit_code == 3
 
