@@ -4,10 +4,12 @@ import os
 from contextlib import aclosing
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from edged.store.chunks import READ_CHUNKS, read_chunks
 from edged.store.errors import InstanceGone
+from edged.store.finder import Finder
 from edged.store.readers import Readers
 from edged.store.schema import CHUNK_BYTES
 from edged.store.store import Store
@@ -81,6 +83,18 @@ async def test_what_is_there_in_part_is_not_in_memory(
     monkeypatch.setattr(os, "preadv", lambda _, buffers, *__: min(given, len(buffers[0]) - 1))
     assert readers_of(store).at_once(all_chunks) is None
     assert await stored_bytes(store, 1, len(STORED)) == STORED
+
+
+async def test_a_damaged_index_is_told_to_who_reads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(*_: object) -> None:
+        raise lmdb.CorruptedError("damaged")
+
+    await put(store, STORED, "1.2")
+    with monkeypatch.context() as patch:
+        patch.setattr(Finder, "find", damaged)
+        store.streams.are_in_memory([1])
+        with pytest.raises(InstanceGone, match="damaged"):
+            await stored_bytes(store, 1, len(STORED))
 
 
 async def test_where_the_file_system_cannot_tell_threads_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
