@@ -1,5 +1,6 @@
 """Storage commitment as user agent: what is durable before it is asked, and what each answer leads to and proves."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,8 @@ from edged.store.commitments import asks
 from edged.store.records import DeliveryState
 from edged.store.waiting import waiting
 from edged.telemetry.clock import ManualClock
-from edged.upstream.prover import WORTH_A_REQUEST
+from edged.upstream.asker import Asker
+from edged.upstream.prover import WORTH_A_REQUEST, Prover
 from tests.support.committing import Committing
 from tests.support.forwarding_kit import Forwarding, destination, forwarding
 from tests.support.scripted_archive import Asked, Reply, committed, scripted_archive
@@ -57,6 +59,30 @@ async def test_many_are_kept_waiting_for_no_more_when_no_more_are_on_their_way(t
             await box.until(lambda: box.at() == {"committed": 1, "sent": count})
             await box.pass_time(60)
             assert box.at() == {"committed": 1, "sent": count}
+
+
+async def test_a_request_leaves_in_the_round_that_opens_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is noted while it is opened may be waited for, but not by what is open already."""
+    async with scripted_archive() as (archive, _), forwarding(tmp_path, destination(archive.url)) as box:
+        archive.on_commitment = Committing(archive).at_once
+        ask, round_, left = Asker.ask, Prover._round, list[float | None]()
+
+        async def ask_at_last(asker: Asker, numbers: Sequence[int]) -> None:
+            await ask(asker, numbers)
+            left.append(asker.next_due_s)
+
+        async def look_after_it(prover: Prover, nursery: trio.Nursery) -> float:
+            pause = await round_(prover, nursery)
+            left.append(prover._asker.next_due_s)
+            return pause
+
+        monkeypatch.setattr(Asker, "ask", ask_at_last)
+        monkeypatch.setattr(Prover, "_round", look_after_it)
+        await box.take_made(named(1))
+        await box.until(lambda: box.at() == {"committed": 1})
+        opened = [at for at, each in enumerate(left) if each is not None]
+        assert len(opened) == 1
+        assert left[opened[0] + 1] is None
 
 
 async def test_202_is_checked_after_retry_after(tmp_path: Path) -> None:
