@@ -10,6 +10,7 @@ cannot write need not be trusted not to.
 import fcntl
 import os
 import struct
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -52,8 +53,10 @@ class Environment:
         self.allocation = Allocation(Path(env.path()) / DATA, wanted=capacity, capacity=capacity)
         self._counters: dict[bytes, int] = {}
         self._gate = Gate()
+        self._being_written = threading.Lock()
         self._hatch_open = False
         self._reopened = False
+        self._closed = False
         with self.reading() as txn:
             self._pages = txn.pages([table.name for table in tables])
         self.used_bytes = self._page * sum(self._pages.values())
@@ -76,7 +79,7 @@ class Environment:
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         """A write transaction, committed at the end of the block, aborted by an exception."""
-        with self._env.begin(write=True, buffers=True) as txn:
+        with self._being_written, self._env.begin(write=True, buffers=True) as txn:
             transaction = Transaction(txn, self._databases, self._finder(txn.id() - 1), counters=self._counters)
             yield transaction
             transaction.flush()
@@ -109,8 +112,8 @@ class Environment:
         if self._reopened:
             return
         self._reopened = True
-        folder = Path(self._env.path())
         with self._gate.alone(), suppress(lmdb.Error):
+            folder = Path(self._env.path())
             self._env.close()
             self._env = open_environment(folder, self.capacity + HATCH, read_only=True, lock=False)
             self._databases = _databases(self._env, self._tables)
@@ -122,23 +125,28 @@ class Environment:
         return 0
 
     def close(self) -> None:
-        """Close the environment once those who read it have ended; whoever begins afterwards gets StoreFailed."""
-        with self._gate.alone():
-            self._env.close()
+        """Close the environment once those who read it have ended; whoever begins afterwards gets StoreFailed.
+
+        While it is being written it stays open: the disk does not answer, and LMDB would free what that thread uses.
+        """
+        if self._closed or not self._being_written.acquire(blocking=False):
+            return
+        self._closed = True
+        try:
+            with self._gate.alone():
+                self._env.close()
+                os.close(self._descriptor)
+        finally:
+            self._being_written.release()
 
 
 def _databases(env: lmdb.Environment, tables: Sequence[Table]) -> Mapping[str, Any]:
     return {table.name: env.open_db(table.name.encode()) for table in tables}
 
 
-@contextmanager
-def _data_file(folder: Path) -> Iterator[int]:
-    """A descriptor of the data file, to read it without the map. Raises OSError."""
-    descriptor = os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+def _data_file(folder: Path) -> int:
+    """Return a descriptor of the data file, to read it without the map. Raises OSError."""
+    return os.open(folder / DATA, os.O_RDONLY | os.O_CLOEXEC)
 
 
 @contextmanager
@@ -186,15 +194,14 @@ def opened(data_dir: Path, capacity: int | None, *, make_do: bool = False) -> It
         env = open_environment(folder, granted)
     except lmdb.Error as error:
         raise StoreUnavailable(f"cannot open the store in {folder} for writing: {error}. Check the disk.") from error
-    with _data_file(folder) as descriptor:
-        environment = Environment(env, granted, descriptor=descriptor)
-        try:
-            environment.allocation = Allocation(folder / DATA, wanted=wanted, capacity=granted)
-            _bring_up_to_date(environment, schema=schema, known=known)
-            environment.reader_check()
-            yield environment
-        finally:
-            environment.close()
+    environment = Environment(env, granted, descriptor=_data_file(folder))
+    try:
+        environment.allocation = Allocation(folder / DATA, wanted=wanted, capacity=granted)
+        _bring_up_to_date(environment, schema=schema, known=known)
+        environment.reader_check()
+        yield environment
+    finally:
+        environment.close()
 
 
 def _bring_up_to_date(environment: Environment, *, schema: int, known: int) -> None:
@@ -221,7 +228,8 @@ def inspected(
     folder = data_dir / STORE
     with ExitStack() as open_files:
         try:
-            descriptor = open_files.enter_context(_data_file(folder))
+            descriptor = _data_file(folder)
+            open_files.callback(os.close, descriptor)
             size = os.fstat(descriptor).st_size
             env = open_environment(folder, size, read_only=True)
         except (lmdb.Error, OSError) as error:

@@ -131,3 +131,25 @@ def test_it_is_closed_when_those_who_read_have_ended(tmp_path: Path) -> None:
         closing.join()
         with pytest.raises(StoreFailed), environment.reading():
             pass
+
+
+def test_it_stays_open_while_it_is_written(tmp_path: Path) -> None:
+    """As at the end of a daemon whose disk does not answer; what that thread does is sound, whenever it ends."""
+    begun, closed = threading.Event(), threading.Event()
+
+    def write(environment: Environment) -> None:
+        with environment.writing() as txn:
+            begun.set()
+            assert closed.wait(10.0)
+            txn.put(META, b"late", b"1")
+
+    create(tmp_path, CAPACITY)
+    with opened(tmp_path, CAPACITY) as environment:
+        writing = threading.Thread(target=write, args=(environment,))
+        writing.start()
+        assert begun.wait(10.0)
+        environment.close()
+        closed.set()
+        writing.join()
+        with environment.reading() as txn:
+            assert txn.get(META, b"late") == b"1"
