@@ -40,7 +40,7 @@ class Body(Protocol):
         """Bytes in all."""
 
     def pieces(self) -> AsyncGenerator[bytes | memoryview, None]:
-        """Give the bytes from the start, again for each try. A piece is used up before the next is asked for."""
+        """Give the bytes from the start, again for each try. A piece stays as it is: it may leave after the next."""
 
 
 class Sink(Protocol):
