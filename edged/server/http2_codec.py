@@ -33,10 +33,11 @@ from edged.server.http2_settings import (
     ClientSettings,
     our_settings,
 )
-from edged.server.limits import Limits
+from edged.server.limits import KIB, Limits
 
 CRUMB_BYTES = 256  # a frame of late DATA below this costs more than it carries
 OVERSIZE = 2  # field sections up to this multiple of the limit are read and refused, beyond it the connection ends
+UPGRADING_BYTES = 16 * KIB  # of an answer, until a client shows that it is in HTTP/2: curl 7.88 fails of 32 KiB
 GOODBYE = b"farewell"  # the PING that tells when a client has seen that the connection ends
 
 
@@ -49,6 +50,7 @@ class Codec:
         self._field_reader = FieldReader(OVERSIZE * limits.head_bytes)
         self._streams = Streams()
         self._connection = Flow()
+        self._withheld_bytes = 0  # of the client's window for us, until its first settings
         self._client = ClientSettings()
         self._patience = Patience()
         self._handlers: dict[int, Callable[[Frame], Event | None]] = {
@@ -73,6 +75,8 @@ class Codec:
         self.out.write(frames.window_update(0, more))
         if settings is not None:
             self._apply(settings)
+            self._withheld_bytes = FIRST_WINDOW_BYTES - UPGRADING_BYTES
+            self._connection.send_bytes = UPGRADING_BYTES
             self._streams.begin(1, send_bytes=self._client.window_bytes, receiving=False)
 
     def receive(self, octets: bytes, now: float) -> Iterator[Event | None]:
@@ -225,6 +229,8 @@ class Codec:
         self._patience.spend()
         if not frame.flags & ACK:
             self._apply(frame.payload)
+            self._connection.send_bytes += self._withheld_bytes
+            self._withheld_bytes = 0
             self.out.write(frames.frame(FrameType.SETTINGS, 0, flags=ACK))
 
     def _apply(self, payload: bytes) -> None:

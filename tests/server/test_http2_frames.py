@@ -8,10 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edged.server.head_gate import HeadError
-from edged.server.http2_codec import Codec
+from edged.server.http2_codec import UPGRADING_BYTES, Codec
 from edged.server.http2_frames import ConnectionFault, ErrorCode, Frame, FrameReader, FrameType
 from edged.server.http2_patience import BURST, PER_S, Patience
 from edged.server.http2_request import Malformed, check_trailers, length_of, request_of
+from edged.server.http2_settings import FIRST_WINDOW_BYTES
 from edged.server.limits import Limits
 from tests.support.http2_raw import (
     CONTINUATION,
@@ -195,6 +196,22 @@ def test_patience_comes_back_with_time_octets_and_answers() -> None:
     patience.answered()
     patience.passed(1_000_000.0)
     assert spent(patience) == BURST
+
+
+@pytest.mark.parametrize("window", [b"", b"\0\4\0\0\0\5"])
+def test_after_an_upgrade_little_is_sent_until_the_client_is_in_http2(window: bytes) -> None:
+    """Nor more than its HTTP2-Settings allow; afterwards all that the windows have."""
+    codec, early = Codec(Limits()), 5 if window else UPGRADING_BYTES
+    codec.begin(window)
+    assert codec.sendable(1) == early
+    codec.send_data(1, bytes(early), ended=False)
+    assert codec.sendable(1) == 0
+    list(codec.receive(PREFACE + settings((4, 100_000)) + settings(), 1.0))
+    sent = early
+    while size := codec.sendable(1):
+        codec.send_data(1, bytes(size), ended=False)
+        sent += size
+    assert sent == FIRST_WINDOW_BYTES
 
 
 def test_goaway_of_the_codec_names_the_last_stream() -> None:
