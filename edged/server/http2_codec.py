@@ -50,7 +50,6 @@ class Codec:
         self._field_reader = FieldReader(OVERSIZE * limits.head_bytes)
         self._streams = Streams()
         self._connection = Flow()
-        self._withheld_bytes = 0  # of the client's window for us, until its first settings
         self._client = ClientSettings()
         self._patience = Patience()
         self._handlers: dict[int, Callable[[Frame], Event | None]] = {
@@ -75,8 +74,7 @@ class Codec:
         self.out.write(frames.window_update(0, more))
         if settings is not None:
             self._apply(settings)
-            self._withheld_bytes = FIRST_WINDOW_BYTES - UPGRADING_BYTES
-            self._connection.send_bytes = UPGRADING_BYTES
+            self._connection.withhold(UPGRADING_BYTES)
             self._streams.begin(1, send_bytes=self._client.window_bytes, receiving=False)
 
     def receive(self, octets: bytes, now: float) -> Iterator[Event | None]:
@@ -229,8 +227,7 @@ class Codec:
         self._patience.spend()
         if not frame.flags & ACK:
             self._apply(frame.payload)
-            self._connection.send_bytes += self._withheld_bytes
-            self._withheld_bytes = 0
+            self._connection.let_go()
             self.out.write(frames.frame(FrameType.SETTINGS, 0, flags=ACK))
 
     def _apply(self, payload: bytes) -> None:

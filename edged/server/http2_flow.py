@@ -31,6 +31,7 @@ class Flow:
     receive_bytes: int = FIRST_WINDOW_BYTES  # ours for the client
     window_bytes: int = FIRST_WINDOW_BYTES  # what `receive_bytes` comes back to
     owed_bytes: int = 0  # credit that was not announced yet
+    withheld_bytes: int = 0  # of `send_bytes`, until the client has shown that it is in HTTP/2
     receiving: bool = True  # the client has not ended it
     sending: bool = True  # we have not ended it
     closed: Closed | None = None
@@ -44,6 +45,16 @@ class Flow:
         """The client lets us send `more`; whether its window still has a possible size."""
         self.send_bytes += more
         return self.send_bytes <= LARGEST_WINDOW
+
+    def withhold(self, all_but: int) -> None:
+        """Make use of `all_but` octets alone of the client's window, until `let_go`."""
+        self.withheld_bytes = max(0, self.send_bytes - all_but)
+        self.send_bytes -= self.withheld_bytes
+
+    def let_go(self) -> None:
+        """Make use of the whole window."""
+        self.send_bytes += self.withheld_bytes
+        self.withheld_bytes = 0
 
     def enlarge(self, more: int) -> None:
         """Let the client send `more` ahead from now on."""
