@@ -49,11 +49,11 @@ COMPRESSED_THAT_CAN_BE_UNDONE: Final = frozenset(
 IMPLEMENTATION_CLASS_UID: Final = "2.25.234728649022361063139146932721446220688"
 IMPLEMENTATION_VERSION_NAME: Final = "EDGED_1"
 
-_UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
+_UID = re.compile(r"(?=.*[0-9])[0-9.]{1,64}", re.ASCII)
 
 
 def is_uid(text: str) -> bool:
-    """Whether `text` can stand as a UID: 1 to 64 digits and dots.
+    """Whether `text` can stand as a UID: 1 to 64 digits and dots, and not dots alone, which no path can name.
 
     Components with leading zeros and the like pass: they are wrong by PS3.5 9.1, and in use.
     """

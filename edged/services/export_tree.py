@@ -32,8 +32,7 @@ class Place:
     @property
     def safe(self) -> bool:
         """Whether its UIDs can be names: a record may say anything, `..` too."""
-        uids = self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid
-        return all(is_uid(uid) and uid.strip(".") for uid in uids)
+        return all(map(is_uid, (self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid)))
 
     @property
     def path(self) -> Path:

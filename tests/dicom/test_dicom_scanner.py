@@ -174,6 +174,7 @@ def test_after_an_error_every_call_raises_it_again() -> None:
         ("", FailureReason.REQUIRED_ATTRIBUTE_MISSING),
         ("1." * 33, FailureReason.INVALID_UID),
         ("1.2.x", FailureReason.INVALID_UID),
+        ("..", FailureReason.INVALID_UID),
         ("1.2\\1.3", FailureReason.INVALID_UID),
     ],
 )

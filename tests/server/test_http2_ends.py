@@ -87,16 +87,25 @@ async def test_an_old_connection_is_asked_to_end() -> None:
 
 
 @pytest.mark.parametrize("requests", [10_000, 200])
-async def test_h2load_loses_nothing_that_it_has_begun(requests: int) -> None:
-    async with serving(sink, limits=Limits(connection_requests=requests, linger_s=0.5)) as running:
+async def test_h2load_loses_nothing_that_has_arrived(requests: int) -> None:
+    """What it counts as started may be waiting in it still when it reads that the connection ends."""
+    arrived = 0
+
+    async def counted(scope: Message, receive: Any, send: Any) -> None:
+        nonlocal arrived
+        arrived += 1
+        await sink(scope, receive, send)
+
+    async with serving(counted, limits=Limits(connection_requests=requests, linger_s=0.5)) as running:
         command = ["h2load", "-n", "5000", "-c", "2", "-m", "32", running.url]
         done = await trio.run_process(command, capture_stdout=True)
         found = re.search(rb"(\d+) started, (\d+) done, (\d+) succeeded, (\d+) failed", done.stdout)
         assert found is not None
-        started, ended, succeeded, failed = map(int, found.groups())
-        assert started == ended == succeeded
-        assert failed == 5000 - started  # it makes no second connection
-        assert (started == 5000) is (requests == 10_000)
+        _, _, succeeded, failed = map(int, found.groups())
+        assert succeeded == arrived
+        assert failed == 5000 - arrived  # it makes no second connection
+        assert (arrived == 5000) is (requests == 10_000)
+        assert arrived >= min(5000, 2 * requests)
 
 
 async def test_a_client_that_leaves_gets_what_it_waits_for() -> None:
