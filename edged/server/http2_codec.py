@@ -37,7 +37,7 @@ from edged.server.limits import KIB, Limits
 
 CRUMB_BYTES = 256  # a frame of late DATA below this costs more than it carries
 OVERSIZE = 2  # field sections up to this multiple of the limit are read and refused, beyond it the connection ends
-UPGRADING_BYTES = 16 * KIB  # of an answer, until a client shows that it is in HTTP/2: curl 7.88 fails of 32 KiB
+UPGRADING_BYTES = 16 * KIB  # of an answer, until a client is in HTTP/2: with 32 KiB behind the 101 curl 7.88 gives up
 GOODBYE = b"farewell"  # the PING that tells when a client has seen that the connection ends
 
 
